@@ -234,6 +234,11 @@ check-format:
 check-headers:
 	@CC="$(CC)" bash tests/checks/headers.sh
 
+# Behind every proxy, with the idle limits that people copy: several minutes.
+check-proxies: $(B)/lsess
+	@.ci/deps proxies
+	@PROXIES='nginx haproxy caddy apache lighttpd' IDLE_LIMIT=30 FILE_SECONDS=1800 LSESS=$(B)/lsess bash tests/each.sh tests/proxies/*.test.js
+
 soak: deps-check $(B)/lsess
 	@B=$(B) node tests/soak/soak.mjs $(SOAK_SECONDS)
 
@@ -286,10 +291,11 @@ help:
 	@echo '  soak           200 sessions, events, saves and disconnects for SOAK_SECONDS=60'
 	@echo '  torture        TORTURE_SAVES=100000 random saves of random sites against a model of the three-way rule'
 	@echo '  autobahn       the well-known suite for WebSockets against lib/front alone; WSTEST=PROGRAM runs it'
+	@echo '  check-proxies  the program behind nginx, haproxy, Caddy, Apache and lighttpd, idle for 90 s: some minutes'
 	@echo '  rules          write tests/RULES.md: what each rule asks for, where it is kept, where it is proved'
 	@echo '  check-layers check-headers check-format deps install uninstall dist clean'
 
 FORCE:
-.PHONY: all unit unit-programs torture bench bench-browser autobahn fuzz soak deps deps-check demo check-layers check-headers check-format quick check rules install uninstall dist clean help FORCE
+.PHONY: all unit unit-programs torture bench bench-browser autobahn fuzz soak deps deps-check demo check-layers check-headers check-format check-proxies quick check rules install uninstall dist clean help FORCE
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

@@ -109,9 +109,10 @@ const endSession = (server) => {
   for (const socket of server.sockets) socket.terminate();
 };
 
-pageTest('F219, R54: that a session is gone is said plainly, nothing is asked any more, and one click starts again', async ({ server, page, until }) => {
+pageTest('F219, R54: that a session is gone is said plainly, nothing is asked any more, and one click starts again', async (fixture) => {
+  const { server, page, until } = fixture;
   await hurry(page);
-  await open({ server, page }, { 'App.DEFAULT': '<b>1</b>' });
+  await open(fixture, { 'App.DEFAULT': '<b>1</b>' });
   await page.locator('b').waitFor();
   const from = server.requests.length;
   endSession(server);
@@ -132,7 +133,8 @@ pageTest('R54: text that was typed and not sent stays on the page and can be cop
   const { server, page, context } = fixture;
   model(server, { a: 'value', b: 'other', c: false });
   await hurry(page);
-  await open(fixture, { 'App.DEFAULT': '<main><input ui-value="a"><textarea ui-value="b"></textarea><input type="checkbox" ui-value="c"></main>' });
+  const html = '<main><input ui-value="a"><textarea ui-value="b"></textarea><input type="checkbox" ui-value="c"></main>';
+  await open(fixture, { 'App.DEFAULT': html });
   await shown(fixture);
   await page.locator('input').first().click();
   await page.keyboard.type('!edit');
@@ -206,7 +208,8 @@ for (const status of [404, 502, 503, 200]) {
   });
 }
 
-pageTest('R54: where no WebSocket comes through although the server would take one, the notice tells of the proxy', async ({ server, page }) => {
+pageTest('R54: where no WebSocket comes through although the server would take one, the notice tells of the proxy', async (fixture) => {
+  const { server, page } = fixture;
   await hurry(page);
   await open({ server, page }, { 'App.DEFAULT': '<b>1</b>' });
   await page.locator('b').waitFor();
@@ -382,7 +385,7 @@ pageTest('R53: 0 turns it off', async (fixture) => {
   assert.deepEqual(await page.evaluate(() => window.periods), []);
 }, HEARTBEAT(0));
 
-pageTest('R52, S6: a page that is looked at again asks whether the server is there, and has another connection within a second', async (fixture) => {
+pageTest('R52, S6: a page that is looked at again asks whether the server is there, or has another connection soon', async (fixture) => {
   const { server, page, until } = fixture;
   await page.addInitScript(() => {
     const { now } = Date;
@@ -393,7 +396,10 @@ pageTest('R52, S6: a page that is looked at again asks whether the server is the
   await patient(page);
   await open(fixture, APP);
   await shown(fixture);
-  await page.evaluate(() => new MutationObserver(() => { window.noticed ||= !!document.getElementById('ui-notice'); }).observe(document.body, { childList: true }));
+  await page.evaluate(() => {
+    const look = () => { window.noticed ||= !!document.getElementById('ui-notice'); };
+    new MutationObserver(look).observe(document.body, { childList: true });
+  });
   const comeBack = () => page.evaluate(() => {
     window.skip += 80000;
     document.dispatchEvent(new Event('visibilitychange'));
