@@ -130,8 +130,9 @@ int ls_http_take(struct mg_connection *http, struct ls_buf *early);
 
 enum { LS_LINGER_MS = 500 };
 /* What an answer names as the time that an idle connection is kept open, and that it is kept open (N4): the difference
- * is for the way of the answer. A connection holds a worker, so it ends with its answer where few are left. */
-enum { LS_KEEP_ALIVE_S = 1, LS_IDLE_MS = 1500, LS_SPARE_WORKERS = 16 };
+ * is for the way of the answer. A connection holds a worker, so it ends with its answer where over half of them are
+ * held. */
+enum { LS_KEEP_ALIVE_S = 1, LS_IDLE_MS = 1500 };
 
 /* The body of a request while it is read. */
 struct ls__body {

@@ -104,7 +104,7 @@ static void format_lines(struct ls_buf *out, const struct ls_reply *reply, struc
     if (reply->type) ls_buf_printf(out, "Content-Type: %s\r\n", reply->type);
     /* A body that an early answer leaves is not read on, so the connection cannot be used again (P22a). */
     bool close = ls__request_is_last() || reply->status == 503 || reply->status == 400 ||
-                 web->workers - atomic_load(&web->held) < LS_SPARE_WORKERS;
+                 2 * atomic_load(&web->held) > web->workers;
     if (close) mg_disable_connection_keep_alive(http);
     /* Less than an idle connection lives (N4): clients that know so do not send a request into its end. */
     if (close)
