@@ -27,12 +27,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* TAKEN_FROM: numbers of what is taken. SPARE: civetweb and the rest of the program hold fewer; accept() gives the
- * lowest number that is free. */
-enum { TAKEN_FROM = 512, SPARE = 1024 };
+enum { SPARE = 1024 /* civetweb and the rest hold fewer; accept() gives the lowest number that is free */ };
 enum { ESTABLISHED = 1 /* TCP_ESTABLISHED, of a header that excludes the one with all of tcp_info */ };
 
-static atomic_int highest = TAKEN_FROM; /* number that was ever given to what was taken */
+static atomic_int highest = LS_TAKEN_FROM; /* number that was ever given to what was taken */
 
 /* --- the descriptor --- */
 
@@ -116,6 +114,20 @@ static bool count_read(int fd, uint64_t *count)
     return true;
 }
 
+enum ls__handover_state ls__handover_look(int fd, int *silent_ms)
+{
+    struct tcp_info info = {0};
+    socklen_t len = sizeof info;
+    int unread = 0;
+    if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) < 0 || ioctl(fd, SIOCINQ, &unread) < 0 ||
+        len < offsetof(struct tcp_info, tcpi_bytes_sent) + sizeof info.tcpi_bytes_sent ||
+        info.tcpi_state != ESTABLISHED)
+        return LS_HANDOVER_OTHER;
+    *silent_ms = (int)info.tcpi_last_data_recv;
+    if (info.tcpi_bytes_received == 0) return LS_HANDOVER_SILENT;
+    return unread == 0 && info.tcpi_bytes_sent == 0 ? LS_HANDOVER_UNANSWERED : LS_HANDOVER_OTHER;
+}
+
 /* --- taking --- */
 
 /* What civetweb's number refers to afterwards: reading from it gives an error, and what is done to it before it is
@@ -127,7 +139,7 @@ static int open_nowhere(void)
 
 static int duplicate(int fd)
 {
-    int copy = fcntl(fd, F_DUPFD_CLOEXEC, TAKEN_FROM);
+    int copy = fcntl(fd, F_DUPFD_CLOEXEC, LS_TAKEN_FROM);
     if (copy < 0 && errno == EINVAL) copy = fcntl(fd, F_DUPFD_CLOEXEC, 0); /* no number is so high */
     int before = atomic_load(&highest);
     while (copy > before && !atomic_compare_exchange_weak(&highest, &before, copy))

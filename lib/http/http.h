@@ -78,11 +78,14 @@ struct ls_web {
     /* -- atomic */
     atomic_ulong generation; /* bursts so far */
     atomic_int held;         /* workers that a connection holds */
+    atomic_bool timed;       /* the alarms may be set */
     struct ls__refusals refusals[LS_REFUSAL_KINDS];
     /* -- protected by bodies_lock */
     pthread_mutex_t bodies_lock;
     struct ls_alarm bodies_late;
     struct ls__body *bodies; /* bodies of requests that are being read */
+    struct ls_alarm heads_late;
+    struct ls__served *served; /* requests whose head has been read */
 };
 
 /* --- tls.c --- */
@@ -105,6 +108,7 @@ void ls_tls_close(struct ls_tls *tls);
 
 /* --- handover.c: what civetweb's interface does not give --- */
 
+enum { LS_TAKEN_FROM = 512 /* descriptors of what is taken begin here; civetweb's lie below */ };
 enum { LS_HEAD_MAX = 16384 /* bytes of a request's head, and of what civetweb reads at once */ };
 
 /** The descriptor of a connection that is open while this is called. @return -1 when it is not found. Any thread. */
@@ -116,6 +120,10 @@ void ls_http_wake(int port);
 bool ls_http_more_comes(const struct mg_request_info *info, int ms);
 /** Another connection begins on this thread. */
 void ls__handover_connection(void);
+enum ls__handover_state { LS_HANDOVER_OTHER, LS_HANDOVER_SILENT, LS_HANDOVER_UNANSWERED };
+/** Has nothing ever come, or has all that came been read and nothing answered?
+ * @param silent_ms  since when nothing has come. Any thread. */
+enum ls__handover_state ls__handover_look(int fd, int *silent_ms);
 /** Count the request that this thread begins to answer.
  * @param start  of the buffer that its head is in */
 void ls__handover_request(const struct mg_request_info *info, const char *start, bool chunked);
@@ -153,6 +161,23 @@ void ls__body_begin(struct ls_web *web, struct ls__body *body, const struct mg_r
 bool ls__body_end(struct ls_web *web, struct ls__body *body);
 /** What the timer does that looks for bodies whose time is over. */
 void ls_http_bodies_look(void *web);
+
+/* --- heads.c --- */
+
+/* A request whose head has been read; of a thread. Protected by bodies_lock. */
+struct ls__served {
+    struct ls__served *prev, *next;
+    const struct mg_request_info *info; /* NULL = in no list */
+};
+
+/** A connection begins on this thread, whose first head is given little time where few workers are left. */
+void ls__head_awaited(struct ls_web *web);
+/** It has come. */
+void ls__head_read(const struct mg_request_info *info);
+/** The connection ends. */
+void ls__head_forget(struct ls_web *web);
+/** What the timer does that looks for heads whose time is over. */
+void ls_http_heads_look(void *web);
 
 /* --- a request and its answer --- */
 

@@ -42,6 +42,7 @@ int ls_http_connection_begins(const struct mg_connection *http, void **data)
     (void)data;
     atomic_fetch_add(&web->held, 1);
     ls__handover_connection();
+    ls__head_awaited(web);
     return 0;
 }
 
@@ -60,4 +61,5 @@ void ls_http_connection_ends(const struct mg_connection *const_http)
     else if (all || (!path && strstr(info->request_uri, "://")))
         ls_reply_text(http, 400, "The address is not one of this server.\n");
     atomic_fetch_sub(&web->held, 1);
+    ls__head_forget(web);
 }

@@ -92,6 +92,7 @@ static bool begins_at_start(const struct mg_request_info *info)
 const char *ls_request_begin(const struct mg_request_info *info)
 {
     int hosts = 0, lengths = 0, codings = 0;
+    ls__head_read(info);
     is_last = asks_for_end(info);
     body_left = true; /* where the head is wrong, whatever comes is not read as a request */
     if (!begins_at_start(info)) return "The request does not begin with its first line.\n";

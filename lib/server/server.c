@@ -17,7 +17,7 @@
  *   start_lock
  *   manager->lock                     the SessionManager's maps
  *   reports_lock                      what has been told about files
- *   bodies_lock                       bodies of requests that are being read
+ *   bodies_lock                       heads and bodies of requests that are being read
  *   sockets_lock                      the list of open WebSockets
  *   gather->lock                      answers of the sessions that have been asked
  *   session->lock                     which files may concern one session, and its VM
@@ -463,6 +463,8 @@ static int open_parts(struct ls_server *server, struct ls_err *err)
     server->executor = ls_executor_open(config->workers, 64, err);
     if (!server->executor) return LS_EIO;
     ls_alarm_init(&server->web.bodies_late, server->executor, ls_http_bodies_look, &server->web);
+    ls_alarm_init(&server->web.heads_late, server->executor, ls_http_heads_look, &server->web);
+    atomic_store(&server->web.timed, true);
     ls_alarm_init(&server->trim, server->executor, ls__server_trim, server);
     ls_alarm_init(&server->unfold, server->executor, unfold, NULL);
     ls_log_fold_timer(unfold_at, &server->unfold);
@@ -620,6 +622,7 @@ static void free_server(struct ls_server *server)
     ls__reload_release(server);
     ls__manager_close(server->manager);
     ls_alarm_release(&server->web.bodies_late);
+    ls_alarm_release(&server->web.heads_late);
     ls_alarm_release(&server->trim);
     ls_log_fold_timer(NULL, NULL);
     ls_alarm_release(&server->unfold);
@@ -651,6 +654,7 @@ bool ls_server_stop(struct ls_server *server)
     if (!server) return true;
     ls__server_set_phase(server, PHASE_STOPPING); /* new requests are answered 503 */
     ls_alarm_off(&server->web.bodies_late);
+    ls_alarm_off(&server->web.heads_late);
     ls_alarm_off(&server->trim);
     ls_alarm_off(&server->unfold);
     if (server->manager) {

@@ -1,8 +1,9 @@
 /* The REST interface: one message a request, as a batch of one under a client identity (P24, P25, P116–P119).
  *
  * An identity is a connection of the backend without a socket; its messages wait until they are polled. It is found,
- * made and ended on the session's owner thread. A poll that waits holds no thread: the front has its connection, and an
- * item of the session answers it when messages are there (P118). Whoever takes it out of the identity's list answers it.
+ * made and ended on the session's owner thread. A poll that waits holds no thread: the front has its connection, and
+ * an item of the session answers it when messages are there (P118). Whoever takes it out of the identity's list answers
+ * it.
  *
  * Threads: requests on civetweb's workers; the end of a poll's time on the front's. */
 #include "server/server_internal.h"
