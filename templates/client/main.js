@@ -12,7 +12,7 @@ import { addStyle, showEnd, showLoss, showLosses, showNotice, showReloadErrors, 
 import { BASE, findSession, pagePath, renewToken, tabToken } from './lsess-client/place.js';
 import { revealing, settle } from './lsess-client/reveal.js';
 import { debug, describe, duringFrame, flush, get, guard, idle, ofId, receiveDestroy, receiveError, receiveUpdate, report, reset, send, takeWritten, update } from './lsess-client/store.js';
-import { commitAll, unsentTexts } from './lsess-client/value.js';
+import { commitAll, recallTexts, unsentTexts } from './lsess-client/value.js';
 import { deliver, findKey, findView, keys, View, viewdef } from './lsess-client/view.js';
 
 /** Shows variable 1, first or anew. */
@@ -138,6 +138,7 @@ function show(host, session) {
   let started = false;
   begin = () => {
     if (started) {
+      recallTexts();
       reset();
       view.resync(); // the server has forgotten this page's variables (F215)
       showReloadErrors({}); // what is still wrong comes with variable 1
@@ -152,6 +153,7 @@ function show(host, session) {
     duringFrame(() => send('watch', { varId: 1, client: { v: 1, tab: tabToken(), url: placeIn(session) } })); // the whole handshake (F45, R8)
   };
   const gone = () => {
+    recallTexts();
     showEnd(() => startAgain(session), unsentTexts);
     followOthers(session, () => !unsentTexts().length);
   };

@@ -150,6 +150,41 @@ pageTest('R54: text that was typed and not sent stays on the page and can be cop
   await page.getByText('Copy what was not sent').waitFor({ state: 'hidden' });
 });
 
+pageTest('F217, R54: text that was sent on a dead connection is an edit again', async (fixture) => {
+  const { server, page } = fixture;
+  const values = { a: 'value', b: 'other' };
+  const html = '<main><input ui-value="a"><input ui-value="b"></main>';
+  model(server, values);
+  await hurry(page);
+  await patient(page);
+  await open(fixture, { 'App.DEFAULT': html });
+  await shown(fixture);
+  const field = (n) => page.locator('input').nth(n);
+  const edit = async (n, text) => {
+    await field(n).fill(text);
+    await field(n).blur();
+    await server.received('the write', (m) => m.data.value === text);
+  };
+  await edit(0, 'lost');
+  await edit(1, 'handled'); // but its answer is not heard
+  values.b = 'handled';
+  await renewed(fixture, async () => {
+    server.sockets.at(-1).terminate();
+    await server.show({ 'App.DEFAULT': html });
+  });
+  assert.deepEqual([await field(0).inputValue(), await field(1).inputValue()], ['lost', 'handled']);
+  const before = server.messages.length;
+  await field(1).focus();
+  await field(1).blur();
+  await field(0).focus();
+  await field(0).blur();
+  const again = () => server.messages.slice(before).filter((m) => 'value' in m.data).map((m) => m.data.value);
+  await fixture.until('the edit', () => again().length);
+  assert.deepEqual(again(), ['lost']);
+  endSession(server); // its answer was not heard
+  await page.getByText('Copy what was not sent').waitFor();
+});
+
 pageTest('R54: the tabs of a session that is gone land in one new session; where something is not sent a tab waits', async (fixture) => {
   const { server, page, context, until } = fixture;
   model(server, { a: 'value' });

@@ -57,7 +57,7 @@ async function newContext() {
 async function openPage(context, url) {
   const page = await context.newPage();
   const addresses = [];
-  page.setDefaultTimeout(20000);
+  page.setDefaultTimeout(DEADLINE_MS / 4);
   page.on('request', (request) => addresses.push(request.url()));
   page.on('websocket', (socket) => addresses.push(socket.url()));
   await page.goto(url);

@@ -147,7 +147,7 @@ export class FakeServer {
       if (type === 'create' && /^(w|action)$/.test(data.properties.access)) this.writeOnly.add(data.id);
       if (type !== 'update' || data.seq === undefined) continue;
       this.handled.set(data.varId, data.seq);
-      if (this.writeOnly.has(data.varId)) ws.send(JSON.stringify({ type, data: { varId: data.varId, seq: data.seq } }));
+      if (this.writeOnly.has(data.varId) && !this.deaf) ws.send(JSON.stringify({ type, data: { varId: data.varId, seq: data.seq } }));
     }
   }
 
