@@ -140,8 +140,8 @@ struct ls_held;
 
 /* On the loop's thread. */
 struct ls_held_hooks {
-    /* The time is over, or the peer sends no more and may be gone: whoever holds it answers now, unless it has. Must not
-     * wait; may be called again until it is answered. */
+    /* The time is over, or the peer sends no more and may be gone: whoever holds it answers now, unless it has. Must
+     * not wait; may be called again until it is answered. */
     void (*over)(struct ls_held *held, void *owner);
     /* The last one: the connection has ended, or the front is being closed. May be NULL. */
     void (*gone)(void *owner);
