@@ -22,7 +22,8 @@ function dial(server, bytes) {
 }
 
 /** A message as one frame whose mask is zero. */
-const frame = (text) => Buffer.concat([Buffer.from([0x81, 0x80 | 126, text.length >> 8, text.length & 255, 0, 0, 0, 0]), Buffer.from(text)]);
+const frame = (text) =>
+  Buffer.concat([Buffer.from([0x81, 0x80 | 126, text.length >> 8, text.length & 255, 0, 0, 0, 0]), Buffer.from(text)]);
 const GET = frame('{"userEvent":true,"messages":[{"type":"get","data":{"varIds":[1]}}]}');
 
 const threads = (server) => readdirSync(`/proc/${server.pid}/task`).length;
@@ -85,7 +86,8 @@ test('N6 messages are compressed for who is not on this machine, unless --no-def
 
 test('N4 fewer pages are taken where the system allows few files, and that is said', async () => {
   const dir = makeSite({ 'lua/main.lua': APP });
-  const child = spawn('bash', ['-c', 'ulimit -n 600; exec "$0" serve "$1" --port 0 --socket "$1/c.sock"', program, dir], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const command = 'ulimit -n 600; exec "$0" serve "$1" --port 0 --socket "$1/c.sock"';
+  const child = spawn('bash', ['-c', command, program, dir], { stdio: ['ignore', 'pipe', 'pipe'] });
   let output = '';
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (text) => { output += text; });
   await until(() => /At most 300 pages can be connected, not 10000: .* 600 files open \(ulimit -n\)/.test(output), 'the line');
