@@ -13,12 +13,12 @@ DESTDIR ?=
 CFLAGS ?= -g
 
 # Ground floor first: a room includes and calls only rooms to its left (make check-layers).
-ROOMS = base syntax files tracker vm model resolver reload console session protocol viewdef backend check executor hotload http server
+ROOMS = base syntax files tracker vm model resolver reload console session protocol viewdef backend check executor hotload front http server
 
 WARNINGS = -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2 -Wno-sign-conversion
 # Files on the hot path of an event are compiled for speed, the others for size; CFLAGS come later and win.
 FAST = $(addprefix lib/base/,buf% map% idmap% json% clock% text%) lib/syntax/% $(addprefix lib/tracker/,changes% detect% find% tree% tracker% var%) lib/backend/compose% \
-  $(addprefix lib/resolver/,resolver% window% slots% raw% value% objects% viewlist% record% reach%) lib/vm/gate% lib/protocol/outgoing% lib/reload/rule% lib/model/snapshot% tests/%
+  $(addprefix lib/resolver/,resolver% window% slots% raw% value% objects% viewlist% record% reach%) lib/vm/gate% lib/protocol/outgoing% lib/reload/rule% lib/model/snapshot% lib/front/frames% lib/front/loop% tests/%
 optimize = $(if $(filter $(FAST),$(1)),-O2,-Oz)
 
 # The system's Lua; with LUA=checked one that is built here from Debian's sources, which `.ci/deps check` has fetched, and that checks its callers and itself.
@@ -92,6 +92,7 @@ libs_backend = $(libs_session)
 libs_check = $(libs_session)
 libs_executor = $(libs_session)
 libs_hotload = $(libs_session) -linotifytools
+libs_front = $(libs_session)
 libs_http = $(LIBS)
 libs_server = $(LIBS)
 
@@ -187,6 +188,10 @@ bench: deps-check $(B)/lsess $(patsubst tests/bench/%.c,$(B)/bench/%,$(wildcard 
 bench-browser: deps-check $(B)/lsess
 	@B=$(B) node tests/bench/run.mjs browser
 
+# Needs a `wstest` that runs, which is not installed by deps-check.
+autobahn: $(B)/bench/echo_front
+	@B=$(B) bash tests/bench/autobahn.sh
+
 FUZZ_SECONDS ?= 60
 SOAK_SECONDS ?= 60
 FUZZ_TARGETS = $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
@@ -228,6 +233,11 @@ check-format:
 
 check-headers:
 	@CC="$(CC)" bash tests/checks/headers.sh
+
+# Behind every proxy, with the idle limits that people copy: several minutes.
+check-proxies: $(B)/lsess
+	@.ci/deps proxies
+	@PROXIES='nginx haproxy caddy apache lighttpd' IDLE_LIMIT=30 FILE_SECONDS=1800 LSESS=$(B)/lsess bash tests/each.sh tests/proxies/*.test.js
 
 soak: deps-check $(B)/lsess
 	@B=$(B) node tests/soak/soak.mjs $(SOAK_SECONDS)
@@ -280,10 +290,12 @@ help:
 	@echo '  fuzz           FUZZ_SECONDS=60 a parser of messages, paths and viewdefs, a third for others'
 	@echo '  soak           200 sessions, events, saves and disconnects for SOAK_SECONDS=60'
 	@echo '  torture        TORTURE_SAVES=100000 random saves of random sites against a model of the three-way rule'
+	@echo '  autobahn       the well-known suite for WebSockets against lib/front alone; WSTEST=PROGRAM runs it'
+	@echo '  check-proxies  the program behind nginx, haproxy, Caddy, Apache and lighttpd, idle for 90 s: some minutes'
 	@echo '  rules          write tests/RULES.md: what each rule asks for, where it is kept, where it is proved'
 	@echo '  check-layers check-headers check-format deps install uninstall dist clean'
 
 FORCE:
-.PHONY: all unit unit-programs torture bench bench-browser fuzz soak deps deps-check demo check-layers check-headers check-format quick check rules install uninstall dist clean help FORCE
+.PHONY: all unit unit-programs torture bench bench-browser autobahn fuzz soak deps deps-check demo check-layers check-headers check-format check-proxies quick check rules install uninstall dist clean help FORCE
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

@@ -20,6 +20,7 @@ suites=(
     unit 1200 "$MAKE DEV=1 unit"
     server 1800 "LSESS=$B/lsess bash tests/each.sh tests/server/*.test.js"
     browser 1200 "LSESS=$B/lsess LSESS_SHOTS=$B/screenshots bash tests/each.sh tests/browser/*.test.js"
+    proxies 600 "LSESS=$B/lsess bash tests/each.sh tests/proxies/*.test.js"
     soak $((SOAK_SECONDS + 240)) "node tests/soak/soak.mjs $SOAK_SECONDS"
     memory 1800 'bash tests/sanitized.sh address'
     threads 1800 'bash tests/sanitized.sh thread'

@@ -18,7 +18,7 @@ thread)
     B=$top/tsan
     MAKE="$MAKE TSAN=1 B=$B"
     symbol=__tsan_write4
-    rooms=(executor hotload server)
+    rooms=(executor hotload front server)
     files='websocket protocol hotload serve'
     ;;
 address)

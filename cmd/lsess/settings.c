@@ -17,6 +17,7 @@
 #include "base/buf.h"
 #include "base/text.h"
 #include "files/fspath.h"
+#include "http/http.h"
 #include "vm/site_config.h"
 
 enum kind { SWITCH, TRISTATE, INT, INT64, COUNT, DURATION, SIZE, TEXT, PATH, LIST, VERBOSE };
@@ -37,6 +38,8 @@ enum source { FROM_DEFAULT, FROM_FILE, FROM_ENVIRONMENT, FROM_FLAG };
       "look at watched folders this often, where events are missing")                                                  \
     X("session-timeout", 0, "DUR", DURATION, 0, 0, server.session_timeout_ms,                                          \
       "end sessions without pages after this time (default 24h; 0 = never)")                                           \
+    X("heartbeat", 0, "DUR", DURATION, 0, 0, server.page_heartbeat_ms,                                                 \
+      "an idle page asks this often whether the server is there (default 20s; 0 = never)")                             \
     X("memory-limit", 0, "SIZE", SIZE, 0, 0, server.memory_limit, "what a session keeps in memory (default 256M)")     \
     X("time-limit", 0, "DUR", DURATION, 0, 0, server.time_limit_ms, "time of one piece of work in Lua (default 5s)")   \
     X("workers", 0, "N", INT, 1, 1024, server.workers,                                                                 \
@@ -46,7 +49,14 @@ enum source { FROM_DEFAULT, FROM_FILE, FROM_ENVIRONMENT, FROM_FLAG };
       "messages in one frame of a page (default 10000)")                                                               \
     X("max-outbox", 0, "SIZE", SIZE, 0, 0, server.max_outbox,                                                          \
       "bytes that may wait for a page that does not read (default 16M)")                                               \
-    X("max-connections", 0, "N", INT, 1, 10000, server.max_connections, "connected pages in all (default 224)")        \
+    X("ping", 0, "DUR", DURATION, 0, 0, server.ping_ms,                                                                \
+      "a page that is silent for so long is pinged (default 20s; 0 = never)")                                          \
+    X("http-workers", 0, "N", INT, 1, 1024, server.http_workers,                                                       \
+      "threads that serve requests; no page holds one (default 32)")                                                   \
+    X("loops", 0, "N", INT, 1, 64, server.loops, "threads that read what pages send (default 1)")                      \
+    X("no-deflate", 0, NULL, SWITCH, 0, 0, server.no_deflate, "never compress messages of pages")                      \
+    X("max-connections", 0, "N", INT, 1, 1000000, server.max_connections,                                              \
+      "connected pages in all (default 10000, as far as the system allows so many files)")                             \
     X("max-session-connections", 0, "N", INT, 0, 10000, server.max_session_connections,                                \
       "connected pages of one session (default 32)")                                                                   \
     X("max-sessions", 0, "N", COUNT, 0, 1000000000, server.max_sessions, "sessions (default 10000)")                   \
@@ -58,6 +68,13 @@ enum source { FROM_DEFAULT, FROM_FILE, FROM_ENVIRONMENT, FROM_FLAG };
     X("allow-origin", 0, "ORIGIN", LIST, 0, 0, origins,                                                                \
       "accept pages of this origin too, and its host name (repeatable)")                                               \
     X("allow-frame", 0, "ORIGIN", LIST, 0, 0, embedders, "let pages of this origin show ours in a frame (repeatable)") \
+    X("trust-proxy", 0, "ADDR", LIST, 0, 0, proxies,                                                                   \
+      "believe what this proxy says of its clients: an address or a net (repeatable)")                                 \
+    X("trust-forwarded", 0, NULL, SWITCH, 0, 0, server.trust_forwarded,                                                \
+      "believe the header Forwarded of these proxies too")                                                             \
+    X("auth-header", 0, "NAME", TEXT, 0, 0, server.auth_header, "header of these proxies that names the user")         \
+    X("auth", 0, "FILE", PATH, 0, 0, server.auth_file, "ask for name and password, as in this file of htpasswd's")     \
+    X("base-path", 0, "PATH", TEXT, 0, 0, server.base_path, "what addresses begin with behind a proxy, such as /tool") \
     X("allow-lua-property", 0, NULL, TRISTATE, 0, 0, server.lua_property,                                              \
       "let pages run Lua code by the property `lua` (default: only pages of the user who serves)")                     \
     X("sandbox", 0, NULL, SWITCH, 0, 0, server.sandbox,                                                                \
@@ -136,6 +153,9 @@ static const char *add_item(const struct setting *setting, struct text_list *lis
 {
     if (strcmp(setting->name, "env") == 0) {
         if (*text == '\0' || strchr(text, '=')) return "the name of a variable of the environment";
+    } else if (strcmp(setting->name, "trust-proxy") == 0) {
+        struct ls_net net;
+        if (!ls_http_net_read(text, &net)) return "an address, or a net such as 10.0.0.0/8";
     } else if (!is_origin(text)) {
         return "an origin such as https://example.org, without a path";
     }
@@ -459,6 +479,12 @@ static int check_together(struct settings *settings, const struct command *comma
     if ((!server->cert) != (!server->key)) return usage_error(command, "--cert and --key go together");
     if (settings->client && strcmp(settings->client, "builtin") != 0 && strcmp(settings->client, "site") != 0)
         return usage_error(command, "--client wants builtin or site, not '%s'", settings->client);
+    if (server->base_path && !ls_http_prefix_valid(server->base_path, strlen(server->base_path)))
+        return usage_error(command, "--base-path wants a path such as /tool, not '%s'", server->base_path);
+    if ((server->trust_forwarded || server->auth_header) && !settings->proxies.items)
+        return usage_error(command, "--%s goes with --trust-proxy: it is the proxy that is believed",
+                           server->auth_header ? "auth-header" : "trust-forwarded");
+    server->trust_proxies = settings->proxies.items;
     server->client_builtin = settings->client && strcmp(settings->client, "builtin") == 0;
     server->allow_origins = settings->origins.items;
     server->embedders = settings->embedders.items;
@@ -493,6 +519,7 @@ void settings_release(struct settings *settings)
 {
     ls_free(settings->origins.items);
     ls_free(settings->embedders.items);
+    ls_free(settings->proxies.items);
     ls_free(settings->static_roots.items);
     ls_free(settings->env.items);
     ls_buf_release(&settings->ignored);

@@ -22,8 +22,9 @@ struct ls_conn; /* one connection: a WebSocket, or an API identity (P25) */
 
 /* What the other end of a connection may do besides using the site; decided above, for each connection by itself. */
 struct ls_rights {
-    bool lua;    /* run code by the property `lua` of variable 1 (P91a) */
-    bool source; /* see lines of the source: property `reload-detail` of variable 1 (H100) */
+    char user[64]; /* whom a proxy or a login has found (N20); "" = nobody */
+    bool lua;      /* run code by the property `lua` of variable 1 (P91a) */
+    bool source;   /* see lines of the source: property `reload-detail` of variable 1 (H100) */
 };
 
 /* Where a connection's frames go. Called on the owner thread; must not block (P69) and must not enter the backend;
@@ -54,6 +55,8 @@ struct ls_backend_host {
     void (*flush_at)(void *ctx, int64_t due_ns);
     /** Post an item that calls ls_backend_grace at `due_ns` (P114). */
     void (*grace_at)(void *ctx, int64_t due_ns);
+    /** A batch's detection has taken so long. May be NULL. */
+    void (*detected)(void *ctx, int64_t ns);
 };
 
 /** P30 steps 3 to 8: VM, tracker, batcher, main.lua. If main.lua raises: NULL, nothing is left (P4). */

@@ -13,6 +13,7 @@
 
 #include "backend/backend_internal.h"
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/text.h"
 
 static const char views_name[] = "viewdefs"; /* an atom with this very pointer stands for the view definitions */
@@ -587,7 +588,9 @@ void ls__compose(struct ls_backend *b)
     struct ls_tracker *tracker = b->engine->tracker;
     const struct ls_change *list = NULL;
     int count = 0;
+    int64_t begun = ls_now_ns();
     ls_tracker_detect(tracker);
+    if (b->host.detected) b->host.detected(b->host.ctx, ls_now_ns() - begun);
     if (ls_session_has_watchers(b->engine->session)) {
         run_callbacks(b);
     } else {

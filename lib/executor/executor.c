@@ -29,6 +29,7 @@
 
 enum { NAME_SIZE = 24, SPOT_ITEMS = 16, TURN_ITEMS = 64 };
 #define SPOT_NS       ls_ms(1) /* the poster's own thread has a socket to read */
+#define QUICK_NS      ls_ms(1) /* N3 */
 #define TURN_NS       ls_ms(5)
 #define STUCK_NS      ls_ms(20) /* P40a */
 #define EXTRA_IDLE_NS ls_ms(3000)
@@ -43,11 +44,13 @@ struct ls_queue {
     /* -- atomic */
     atomic_int refs;
     atomic_llong since_ns;      /* when its present item began; 0 = none runs */
+    atomic_llong took_ns;       /* its last item */
     _Atomic(const char *) what; /* that is */
     _Atomic(const char *) inside;
     atomic_int eager; /* such items among those below; changes with the lock held */
     /* -- protected by executor->lock */
     struct ls_queue *next_ready;
+    int64_t ready_ns;             /* when it began to wait for a worker */
     struct ls_queue *prev, *next; /* of all queues */
     char name[NAME_SIZE];
     int64_t told_ns; /* since_ns of the item that has been told of */
@@ -84,6 +87,7 @@ struct ls_executor {
     struct ls_queue *ready_head, *ready_tail;
     struct worker *workers;
     int worker_count, idle_count;
+    struct ls_executor_waits waits;
     bool check_armed; /* the timer that looks for stuck workers is set */
     struct ls_queue *queues;
     unsigned steps; /* of the stepped clock since something has been running all the time */
@@ -248,6 +252,7 @@ static void push_ready(struct ls_queue *queue)
     struct ls_executor *executor = queue->executor;
     pthread_mutex_lock(&executor->lock);
     queue->next_ready = NULL;
+    queue->ready_ns = ls_now_ns();
     if (executor->ready_tail)
         executor->ready_tail->next_ready = queue;
     else
@@ -298,8 +303,10 @@ static void run_turn(struct ls_queue *queue, int max_items, int64_t max_ns, atom
         if (since) atomic_store(since, now);
         atomic_store_explicit(&queue->what, item->what, memory_order_relaxed);
         atomic_store_explicit(&queue->since_ns, now, memory_order_relaxed);
+        int64_t before = now;
         item->run(item, true);
         now = ls_now_ns();
+        atomic_store_explicit(&queue->took_ns, now - before, memory_order_relaxed);
         pthread_mutex_lock(&queue->lock);
     }
     atomic_store_explicit(&queue->since_ns, 0, memory_order_relaxed);
@@ -349,6 +356,8 @@ static struct ls_queue *wait_ready(struct ls_executor *executor)
     if (atomic_load(&executor->closing)) return NULL;
     struct ls_queue *queue = executor->ready_head;
     executor->ready_head = queue->next_ready;
+    executor->waits.count++;
+    executor->waits.ns += (uint64_t)(ls_now_ns() - queue->ready_ns);
     if (!executor->ready_head)
         executor->ready_tail = NULL;
     else if (executor->idle_count == 0)
@@ -522,6 +531,13 @@ _Atomic(const char *) *ls_queue_inside(struct ls_queue *queue)
     return &queue->inside;
 }
 
+void ls_executor_waits(struct ls_executor *executor, struct ls_executor_waits *waits)
+{
+    pthread_mutex_lock(&executor->lock);
+    *waits = executor->waits;
+    pthread_mutex_unlock(&executor->lock);
+}
+
 const atomic_int *ls_queue_eager(struct ls_queue *queue)
 {
     return &queue->eager;
@@ -531,6 +547,11 @@ int64_t ls_queue_running_ns(struct ls_queue *queue)
 {
     int64_t since = atomic_load_explicit(&queue->since_ns, memory_order_relaxed);
     return since != 0 ? ls_now_ns() - since : 0;
+}
+
+bool ls_queue_is_quick(const struct ls_queue *queue)
+{
+    return atomic_load_explicit(&queue->took_ns, memory_order_relaxed) < QUICK_NS;
 }
 
 /* Two lists, the eager items and the others, and the second behind the first. Called with the lock held. */

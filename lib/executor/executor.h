@@ -47,6 +47,12 @@ bool ls_executor_settle(struct ls_executor *executor, int64_t until_ns, int64_t 
 /** Pool threads that exist now, the extra ones included (P40a). */
 int ls_executor_workers(struct ls_executor *executor);
 
+/* How often queues have waited for a pool thread, and how long together. */
+struct ls_executor_waits {
+    uint64_t count, ns;
+};
+void ls_executor_waits(struct ls_executor *executor, struct ls_executor_waits *waits); /* from the start on */
+
 /** @return use count 1; NULL without memory */
 struct ls_queue *ls_queue_new(struct ls_executor *executor, struct ls_err *err);
 /** One use less; the last one drops what still waits. NULL accepted. */
@@ -64,6 +70,8 @@ const atomic_int *ls_queue_eager(struct ls_queue *queue);
 bool ls_queue_advance(struct ls_queue *queue, bool (*match)(const void *eager, void *ctx), void *ctx);
 /** How long the present item has been running, in nanoseconds; 0 = none runs. */
 int64_t ls_queue_running_ns(struct ls_queue *queue);
+/** Did its last item take less than a millisecond? Then the next one may be expected to. */
+bool ls_queue_is_quick(const struct ls_queue *queue);
 /** Put an item at the end. With `here`, the caller runs it on the spot if the queue is idle, bounded in items and time,
  * and hands what is left to the pool (lib/README.md, rule 3): its stack must be fit for what items do
  * (LS_STACK_BYTES); without, it only enqueues. @return 0, or LS_ECLOSED and the item has been dropped */

@@ -12,6 +12,7 @@
 
 #include <arpa/inet.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -94,21 +95,64 @@ static bool is_host_known(const struct ls_web *web, const char *header)
     return false;
 }
 
+/* An origin, or that of an address. */
+struct origin {
+    const char *scheme, *host;
+    size_t scheme_len, len;
+    int port; /* the scheme's own where none is said; 0 = a scheme without */
+};
+
+static int default_port(const char *scheme, size_t len)
+{
+    return same_name(scheme, len, "https") ? 443 : same_name(scheme, len, "http") ? 80 : 0;
+}
+
+static int read_port(const char *host, int otherwise)
+{
+    const char *colon = host[0] == '[' ? strchr(host, ']') : host - 1;
+    size_t len = colon ? strcspn(colon + 1, ":/") : 0;
+    return colon && colon[1 + len] == ':' ? atoi(colon + 2 + len) : otherwise;
+}
+
+/* @param whole  it is no address: nothing follows */
+static bool read_origin(const char *text, bool whole, struct origin *origin)
+{
+    const char *rest = strstr(text, "://");
+    if (!rest || (whole && strchr(rest + 3, '/'))) return false;
+    *origin = (struct origin){.scheme = text, .scheme_len = (size_t)(rest - text)};
+    origin->port = read_port(rest + 3, default_port(text, origin->scheme_len));
+    origin->len = split_host(rest + 3, &origin->host);
+    return origin->len > 0;
+}
+
+static bool is_same_origin(const struct origin *a, const struct origin *b)
+{
+    return a->port == b->port && a->scheme_len == b->scheme_len &&
+           strncasecmp(a->scheme, b->scheme, a->scheme_len) == 0 && a->len == b->len &&
+           strncasecmp(a->host, b->host, a->len) == 0;
+}
+
 /* Is the origin, or that of the address, one of the list? */
 static bool is_in_list(const char *const *list, const char *address, bool whole)
 {
-    const char *scheme = strstr(address, "://");
-    size_t len = whole || !scheme ? strlen(address) : (size_t)(scheme + 3 - address) + strcspn(scheme + 3, "/?#");
-    for (; list && *list; list++)
-        if (same_name(address, len, *list)) return true;
+    struct origin given, allowed;
+    if (!list || !read_origin(address, whole, &given)) return false;
+    for (; *list; list++)
+        if (read_origin(*list, true, &allowed) && is_same_origin(&given, &allowed)) return true;
     return false;
 }
 
-static bool is_origin_known(const struct ls_web *web, const char *origin, const char *host)
+/* Is it the one that browsers know us by? */
+static bool is_origin_known(const struct ls_web *web, const char *text, const struct ls_sender *sender)
 {
-    const char *scheme = web->tls ? "https://" : "http://";
-    if (strncasecmp(origin, scheme, strlen(scheme)) == 0 && strcasecmp(origin + strlen(scheme), host) == 0) return true;
-    return is_in_list(web->allow_origins, origin, true);
+    struct origin origin;
+    const char *scheme = sender->secure ? "https" : "http", *host;
+    size_t len = split_host(sender->host, &host);
+    if (read_origin(text, true, &origin) && len > 0 && same_name(origin.scheme, origin.scheme_len, scheme) &&
+        origin.len == len && strncasecmp(origin.host, host, len) == 0 &&
+        origin.port == read_port(sender->host, sender->secure ? 443 : 80))
+        return true;
+    return is_in_list(web->allow_origins, text, true);
 }
 
 static const char *find_header(const struct mg_request_info *info, const char *name)
@@ -158,22 +202,48 @@ static bool is_foreign_part(const struct ls_web *web, const struct mg_request_in
            !ls__request_is_listed(web, info);
 }
 
-const char *ls_http_origin_refusal(const struct ls_web *web, const struct mg_request_info *info,
-                                   bool needs_origin_match, struct ls_buf *text)
+static bool has_proxy_header(const struct mg_request_info *info);
+
+/* Which option helps, when it is not a proxy's word that is missing. */
+static void add_proxy_hint(const struct mg_request_info *info, const struct ls_sender *sender, struct ls_buf *text)
+{
+    if (!sender->trusted && has_proxy_header(info))
+        ls_buf_printf(text, ", or, if %s is a proxy of yours, with --trust-proxy %s", sender->address, sender->address);
+    ls_buf_char(text, '\n');
+}
+
+/* A proxy that is trusted answers for the names that it passes on. What names our own port has not come by one: a
+ * browser of its machine has gone there itself, maybe for a page that can write a proxy's headers but never Host. */
+static bool is_passed_on(const struct ls_web *web, const struct ls_sender *sender, const char *host)
+{
+    return sender->proxied && host && read_port(host, 80) != web->port && read_port(host, 443) != web->port;
+}
+
+enum ls_refusal ls_http_origin_refusal(const struct ls_web *web, const struct mg_request_info *info,
+                                       const struct ls_sender *sender, bool needs_origin_match, struct ls_buf *text)
 {
     const char *host = find_header(info, "Host"), *origin = find_header(info, "Origin");
-    if (!host || !is_host_known(web, host))
-        ls_buf_printf(text, "The host name '%.200s' is not served here. --host or --allow-origin allows it.\n",
-                      host ? host : "");
-    else if (needs_origin_match && origin && !is_origin_known(web, origin, host))
-        ls_buf_printf(text, "Pages of '%.200s' may not use this server. --allow-origin allows them.\n", origin);
-    else if (is_foreign_part(web, info))
-        ls_buf_str(
+    /* Health checks of HTTP/1.0, which no browser speaks, do without a Host. */
+    bool no_host = !host && strcmp(info->http_version, "1.0") == 0 &&
+                   (strcmp(info->request_method, "HEAD") == 0 || strcmp(info->request_method, "OPTIONS") == 0);
+    if (!no_host && (!host || (!is_host_known(web, host) && !is_passed_on(web, sender, host)))) {
+        ls_buf_printf(
             text,
-            "Pages of other sites may not use this as a part of themselves. --allow-origin allows a site's pages to, --allow-frame to frame it.\n");
-    else
-        return NULL;
-    return ls_buf_text(text);
+            "The host name '%.200s' is not served here (Host); start with --host or --allow-origin, such as --allow-origin %s://%.200s",
+            host ? host : "", sender->secure ? "https" : "http", host ? host : "NAME");
+        add_proxy_hint(info, sender, text);
+        return LS_REFUSED_HOST;
+    }
+    if (needs_origin_match && origin && !is_origin_known(web, origin, sender)) {
+        ls_buf_printf(text, "Pages of %.200s are refused (Origin); start with --allow-origin %.200s", origin, origin);
+        add_proxy_hint(info, sender, text);
+        return LS_REFUSED_ORIGIN;
+    }
+    if (!is_foreign_part(web, info)) return LS_REFUSED_NOT;
+    ls_buf_str(
+        text,
+        "Pages of other sites may not use this as a part of themselves; start with --allow-origin to let a site's pages, with --allow-frame to let them frame it.\n");
+    return LS_REFUSED_PART;
 }
 
 /* --- the user who serves, at this machine --- */
@@ -186,11 +256,19 @@ static bool is_of_proxy(const char *name)
            strcasecmp(name, "Via") == 0 || strcasecmp(name, "X-Real-IP") == 0;
 }
 
-static bool is_peer_loopback(const struct ls_web *web, const struct mg_request_info *info)
+static bool has_proxy_header(const struct mg_request_info *info)
 {
-    if (web->tls) /* what civetweb sees is our own tunnel */
-        return ls_tls_origin_of(web->tls, info->remote_port) >= LS_TLS_FROM_LOOPBACK;
-    return is_loopback(info->remote_addr, strlen(info->remote_addr));
+    for (int i = 0; i < info->num_headers; i++)
+        if (is_of_proxy(info->http_headers[i].name)) return true;
+    return false;
+}
+
+/* Who is at the other end of a proxy that is trusted is never here, whatever it says. */
+static bool is_peer_local(const struct ls_web *web, const struct mg_request_info *info)
+{
+    char address[INET6_ADDRSTRLEN];
+    ls_http_peer_address(web, info, address);
+    return is_loopback(address, strlen(address)) && !ls_http_peer_trusted(web, info);
 }
 
 /* Browsers send no Origin with a GET of a page's own server; there Sec-Fetch-Site says the same, and Referer, where it
@@ -244,14 +322,14 @@ void ls_http_origin_grant(const struct ls_request *request, struct ls_buf *heade
     char name[32], given[LS_RANDOM_ID + 1] = "";
     name_cookie(web, name);
     if (web->token[0] != '\0' && is_token(web, given, ls_request_param(request, "t", given, sizeof given)))
-        ls_buf_printf(headers, "Set-Cookie: %s=%s; Path=/; HttpOnly; SameSite=Strict%s\r\n", name, web->token,
-                      web->tls ? "; Secure" : "");
+        ls_buf_printf(headers, "Set-Cookie: %s=%s; Path=%s/; HttpOnly; SameSite=Strict%s\r\n", name, web->token,
+                      request->sender.prefix, request->sender.secure ? "; Secure" : "");
 }
 
 bool ls_request_is_local(const struct ls_web *web, const struct mg_request_info *info)
 {
     bool host = false, origin = false;
-    if (!web->loopback || (foreign_origin(web) && web->lua_property <= 0) || !is_peer_loopback(web, info)) return false;
+    if (!web->loopback || (foreign_origin(web) && web->lua_property <= 0) || !is_peer_local(web, info)) return false;
     /* No browser speaks an older HTTP, and the proxy that adds no header of its own by default does. Headers beyond
      * civetweb's array are not seen. */
     if (!info->http_version || strcmp(info->http_version, "1.1") != 0 || info->num_headers >= MG_MAX_HEADERS)
@@ -267,17 +345,33 @@ bool ls_request_is_local(const struct ls_web *web, const struct mg_request_info 
     return host && (origin || is_own_get(info)) && is_users(web, info);
 }
 
-struct ls_rights ls_request_rights(const struct ls_web *web, const struct mg_request_info *info)
+bool ls_request_is_near(const struct ls_request *request)
 {
-    bool local = ls_request_is_local(web, info);
-    int lua = web->lua_property;
-    return (struct ls_rights){.lua = lua > 0 || (lua < 0 && local), .source = local};
+    const struct ls_sender *sender = &request->sender;
+    return (sender->trusted || !has_proxy_header(request->info)) &&
+           (is_loopback(sender->address, strlen(sender->address)) ||
+            ls_http_address_trusted(request->web, sender->address));
+}
+
+struct ls_rights ls_request_rights(const struct ls_request *request)
+{
+    bool local = ls_request_is_local(request->web, request->info);
+    int lua = request->web->lua_property;
+    struct ls_rights rights = {.lua = lua > 0 || (lua < 0 && local), .source = local};
+    memcpy(rights.user, request->sender.user, sizeof rights.user);
+    return rights;
 }
 
 int ls_http_origin_open(struct ls_web *web, struct ls_err *err)
 {
     bool powers = web->loopback && (!foreign_origin(web) || web->lua_property > 0);
     return powers && !ls__peer_can_tell() ? ls_random_id(web->token, err) : 0;
+}
+
+static bool trusts_loopback(const struct ls_web *web)
+{
+    struct mg_request_info here = {.remote_addr = "127.0.0.1"};
+    return !web->tls && ls_http_peer_trusted(web, &here);
 }
 
 void ls_http_origin_announce(const struct ls_web *web)
@@ -288,6 +382,12 @@ void ls_http_origin_announce(const struct ls_web *web)
             0,
             "This system does not tell which user a connection is from, so the property lua, source excerpts and opening the editor are for browsers that "
             "open the address with ?t= which is printed here.");
+    if (web->loopback && web->lua_property <= 0 && trusts_loopback(web))
+        ls_log(
+            0,
+            "Connections from this machine may be a proxy's (--trust-proxy), so %ssource excerpts in errors and opening the editor are off for them%s.",
+            web->lua_property < 0 ? "the property lua, " : "",
+            web->lua_property < 0 ? " (--allow-lua-property turns the property on)" : "");
     if (!origin || !web->loopback || web->lua_property > 0) return;
     ls_log(
         0,

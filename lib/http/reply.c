@@ -20,6 +20,7 @@ static const char *status_text(int status)
                  {302, "Found"},
                  {304, "Not Modified"},
                  {400, "Bad Request"},
+                 {401, "Unauthorized"},
                  {403, "Forbidden"},
                  {404, "Not Found"},
                  {405, "Method Not Allowed"},
@@ -27,7 +28,10 @@ static const char *status_text(int status)
                  {414, "URI Too Long"},
                  {416, "Range Not Satisfiable"},
                  {426, "Upgrade Required"},
+                 {429, "Too Many Requests"},
+                 {431, "Request Header Fields Too Large"},
                  {500, "Internal Server Error"},
+                 {501, "Not Implemented"},
                  {503, "Service Unavailable"},
                  {505, "HTTP Version Not Supported"}};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
@@ -70,11 +74,25 @@ void ls__reply_date(struct ls_buf *out, int64_t seconds)
     ls_buf_str(out, date);
 }
 
-/* Also decides whether the connection ends with this answer. */
-static void format_head(struct ls_buf *out, const struct ls_reply *reply, struct mg_connection *http)
+/* Says the body why, so that a page may show it? */
+static bool is_refusal(int status)
+{
+    static const int refusals[] = {400, 401, 403, 426, 429, 431, 503};
+    for (size_t i = 0; i < sizeof refusals / sizeof *refusals; i++)
+        if (refusals[i] == status) return true;
+    return false;
+}
+
+static void format_status(struct ls_buf *out, int status)
+{
+    ls_buf_printf(out, "HTTP/1.1 %d %s\r\n", status, status_text(status));
+}
+
+/* The header, but for the body's length. Also decides whether the connection ends with this answer. */
+static void format_lines(struct ls_buf *out, const struct ls_reply *reply, struct mg_connection *http)
 {
     const struct ls_web *web = mg_get_user_data(mg_get_context(http));
-    ls_buf_printf(out, "HTTP/1.1 %d %s\r\nDate: ", reply->status, status_text(reply->status));
+    ls_buf_str(out, "Date: ");
     ls__reply_date(out, time(NULL));
     /* Addresses hold session ids, so they do not travel to other sites (PX14); types are ours to tell, not the
      * browser's to guess (P19); what is ours is no part of other sites' pages, unless --allow-origin names them (Q3).
@@ -84,21 +102,48 @@ static void format_head(struct ls_buf *out, const struct ls_reply *reply, struct
     ls_buf_str(out, ls__request_is_listed(web, mg_get_request_info(http)) ? "cross-origin\r\n" : "same-origin\r\n");
     if (reply->type && strncmp(reply->type, "text/html", 9) == 0) add_frame_ancestors(web, out);
     if (reply->type) ls_buf_printf(out, "Content-Type: %s\r\n", reply->type);
-    if (reply->status != 304) ls_buf_printf(out, "Content-Length: %llu\r\n", (unsigned long long)reply->len);
     /* A body that an early answer leaves is not read on, so the connection cannot be used again (P22a). */
-    bool close = ls__request_is_last() || reply->status == 503 || reply->status == 400;
+    bool close = ls__request_is_last() || reply->status == 503 || reply->status == 400 ||
+                 2 * atomic_load(&web->held) > web->workers;
     if (close) mg_disable_connection_keep_alive(http);
-    /* An idle connection lives for half a second; clients that know so do not send a request into its end. */
-    ls_buf_str(out, close ? "Connection: close\r\n" : "Connection: keep-alive\r\nKeep-Alive: timeout=1\r\n");
+    /* Less than an idle connection lives (N4): clients that know so do not send a request into its end. */
+    if (close)
+        ls_buf_str(out, "Connection: close\r\n");
+    else
+        ls_buf_printf(out, "Connection: keep-alive\r\nKeep-Alive: timeout=%d\r\n", LS_KEEP_ALIVE_S);
+    ls__login_header(out);
+    if (is_refusal(reply->status)) ls_buf_str(out, LS_MARK ": refused\r\n");
     if (reply->headers.len > 0) ls_buf_add(out, reply->headers.data, reply->headers.len);
+}
+
+static void format_length(struct ls_buf *out, int status, size_t len)
+{
+    if (status != 304 && status != 204) ls_buf_printf(out, "Content-Length: %zu\r\n", len);
     ls_buf_str(out, "\r\n");
+}
+
+void ls_reply_hold(struct ls_reply *reply, struct mg_connection *http, struct ls_buf *lines)
+{
+    ls_request_end();
+    format_lines(lines, reply, http);
+    ls_buf_release(&reply->headers);
+}
+
+void ls_reply_later(struct ls_buf *out, int status, const struct ls_buf *lines, const char *body, size_t len)
+{
+    format_status(out, status);
+    if (lines->len > 0) ls_buf_add(out, lines->data, lines->len);
+    format_length(out, status, len);
+    ls_buf_add(out, body, len);
 }
 
 int ls_reply_send(struct ls_reply *reply, struct mg_connection *http)
 {
     struct ls_buf out = LS_BUF_INIT;
     const struct mg_request_info *info = mg_get_request_info(http);
-    format_head(&out, reply, http);
+    format_status(&out, reply->status);
+    format_lines(&out, reply, http);
+    format_length(&out, reply->status, reply->len);
     /* A small body goes in the same packet as its head. */
     bool body = reply->body && reply->len > 0 && reply->status != 304 &&
                 (!info->request_method || strcmp(info->request_method, "HEAD") != 0);
@@ -130,12 +175,28 @@ int ls_reply_text(struct mg_connection *http, int status, const char *format, ..
     return status;
 }
 
-int ls_reply_not_allowed(const struct ls_request *request, const char *methods)
+int ls_reply_gone(struct mg_connection *http)
+{
+    static const char text[] = "There is no such session.\n";
+    struct ls_reply reply;
+    ls_reply_init(&reply, 404, "text/plain; charset=utf-8");
+    ls_reply_header(&reply, LS_MARK, LS_MARK_GONE);
+    reply.body = text;
+    reply.len = sizeof text - 1;
+    return ls_reply_send(&reply, http);
+}
+
+int ls_reply_allow(struct mg_connection *http, int status, const char *methods)
 {
     struct ls_reply reply;
-    ls_reply_init(&reply, 405, NULL);
+    ls_reply_init(&reply, status, NULL);
     ls_reply_header(&reply, "Allow", "%s", methods);
-    return ls_reply_send(&reply, request->http);
+    return ls_reply_send(&reply, http);
+}
+
+int ls_reply_not_allowed(const struct ls_request *request)
+{
+    return ls_reply_allow(request->http, 405, ls_request_methods(request->path));
 }
 
 int ls__reply_moved(const struct ls_request *request, const char *to)
@@ -150,6 +211,7 @@ int ls__reply_moved(const struct ls_request *request, const char *to)
 int ls_reply_redirect(const struct ls_request *request, const char *path)
 {
     struct ls_buf to = LS_BUF_INIT;
+    ls_buf_str(&to, request->sender.prefix);
     for (const char *at = path; *at != '\0'; at++) {
         if (ls_is_word(*at) || strchr("/-.~!$&'()*+,;=:@", *at))
             ls_buf_char(&to, *at);

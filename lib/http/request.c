@@ -11,6 +11,8 @@
  * (P22a). */
 static _Thread_local bool is_last, body_left;
 
+static _Thread_local const char *start; /* of civetweb's buffer, which is the thread's */
+
 void ls_request_end(void)
 {
     is_last = true;
@@ -77,13 +79,12 @@ static bool is_head_whole(const struct mg_request_info *info)
 }
 
 /* A head that begins with empty lines ends there for civetweb, which then looks for the request in what its buffer held
- * before: another client's. The buffer is the thread's, so where requests begin is known from its first one. One CR LF,
- * which some send behind a body, does no harm. */
+ * before: another client's. The buffer is allocated, so it begins where a value of any type may. One CR LF, which some
+ * send behind a body, does no harm. */
 static bool begins_at_start(const struct mg_request_info *info)
 {
-    static _Thread_local const char *start;
     const char *method = info->request_method;
-    if (!start || method < start) start = method;
+    if (!start) start = method - (uintptr_t)method % _Alignof(max_align_t);
     return method == start || (method == start + 2 && start[0] == '\r' && start[1] == '\n');
 }
 
@@ -91,6 +92,7 @@ static bool begins_at_start(const struct mg_request_info *info)
 const char *ls_request_begin(const struct mg_request_info *info)
 {
     int hosts = 0, lengths = 0, codings = 0;
+    ls__head_read(info);
     is_last = asks_for_end(info);
     body_left = true; /* where the head is wrong, whatever comes is not read as a request */
     if (!begins_at_start(info)) return "The request does not begin with its first line.\n";
@@ -111,7 +113,15 @@ const char *ls_request_begin(const struct mg_request_info *info)
     if (lengths + codings > 1 || (codings > 0 && strcmp(info->http_version, "1.0") == 0))
         return "The request has more than one length of its body.\n";
     body_left = body;
+    ls__handover_request(info, start, codings > 0);
     return NULL;
+}
+
+const char *ls_request_methods(const char *path)
+{
+    return strncmp(path, "/api/", 5) == 0  ? "OPTIONS, POST"
+           : strncmp(path, "/ws/", 4) == 0 ? "GET, OPTIONS, POST"
+                                           : "GET, HEAD, OPTIONS";
 }
 
 /* --- parameters and cookies --- */
@@ -187,6 +197,8 @@ int ls_request_cookie_session(const struct ls_request *request, char *out, size_
     return len >= 0 ? len : ls__request_cookie(request->info, "ui-session", out, cap);
 }
 
+static const char GO_ON[] = "HTTP/1.1 100 Continue\r\n\r\n";
+
 int ls_request_body(const struct ls_request *request, uint64_t max, struct ls_buf *body)
 {
     long long announced = request->info->content_length;
@@ -194,6 +206,10 @@ int ls_request_body(const struct ls_request *request, uint64_t max, struct ls_bu
     char chunk[8192];
     int n, rc = 0;
     struct ls__body reading;
+    /* who asks for it waits before it sends the body */
+    const char *expect =
+        strcmp(request->info->http_version, "1.1") == 0 ? mg_get_header(request->http, "Expect") : NULL;
+    if (expect && strcasecmp(expect, "100-continue") == 0) mg_write(request->http, GO_ON, sizeof GO_ON - 1);
     ls__body_begin(request->web, &reading, request->info);
     while (rc == 0 && (n = mg_read(request->http, chunk, sizeof chunk)) != 0) {
         if (n < 0 || (max > 0 && body->len + (size_t)n > max)) {

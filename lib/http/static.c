@@ -361,20 +361,26 @@ static bool is_client_module(struct ls_web *web, const char *path)
     return !own;
 }
 
-/* The browser would find the first module's imports only once it has that; named in the page they come side by side
- * (Q1). */
-void ls_http_static_preloads(struct ls_web *web, const char *page, struct ls_buf *out)
+bool ls_http_static_is_client(struct ls_web *web, const char *page)
 {
-    const char *src = strstr(page, " src=\"/main");
-    size_t len = src ? strcspn(src + 6, "\"?#") : 0, count;
+    const char *src = strstr(page, LS_CLIENT_ENTRY);
+    size_t len = src ? strcspn(src + 6, "\"?#") : 0;
     char path[64];
     snprintf(path, sizeof path, "%.*s", len < sizeof path ? (int)len : 0, src ? src + 6 : "");
-    if (!is_client_module(web, path) || strstr(page, "modulepreload")) return;
+    return is_client_module(web, path);
+}
+
+/* The browser would find the first module's imports only once it has that; named in the page they come side by side
+ * (Q1). */
+void ls_http_static_preloads(const char *page, const char *base, struct ls_buf *out)
+{
+    size_t count;
+    if (strstr(page, "modulepreload")) return;
     const struct ls_embed *embed = ls_embed_all(&count);
     for (size_t i = 0; i < count; i++)
         if (ls_has_prefix(embed[i].name, "templates/client/") && ls_has_suffix(embed[i].name, ".js") &&
             !ls_has_suffix(embed[i].name, "/main.js"))
-            ls_buf_printf(out, "<link rel=\"modulepreload\" href=\"/lsess-client/%s\">",
+            ls_buf_printf(out, "<link rel=\"modulepreload\" href=\"%slsess-client/%s\">", base,
                           embed[i].name + strlen("templates/client/"));
 }
 
@@ -423,9 +429,9 @@ static int serve_bundle_file(struct ls_request *request)
 
 int ls_http_static_serve(struct ls_request *request)
 {
-    if (!request->get) return ls_reply_not_allowed(request, "GET, HEAD");
+    if (!request->get) return ls_reply_not_allowed(request);
     if (strcmp(request->path, "/index.html") == 0) /* P20 */
-        return ls__reply_moved(request, "/");
+        return ls__reply_moved(request, "./");
     int status = 0;
     if (request->web->client_builtin) status = serve_client(request);
     if (status == 0) status = serve_site_file(request);

@@ -141,7 +141,7 @@ int ls__editor_open(struct ls_request *request)
 {
     struct ls_server *server = request->web->server;
     char id[LS_RANDOM_ID + 1];
-    if (strcmp(request->info->request_method, "POST") != 0) return ls_reply_not_allowed(request, "POST");
+    if (strcmp(request->info->request_method, "POST") != 0) return ls_reply_not_allowed(request);
     if (!server->config.watch || !server->config.editor || !ls_request_is_local(&server->web, request->info))
         return ls_reply_text(
             request->http, 403,

@@ -158,6 +158,14 @@ static void print_text(void *ctx, const char *text, size_t len)
     if (session->capture) session->capture->print(session->capture->ctx, text, len);
 }
 
+static void detected(void *ctx, int64_t ns)
+{
+    struct session *session = ctx;
+    struct figures *figures = &session->server->figures;
+    atomic_fetch_add_explicit(&figures->detections, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&figures->detection_ns, (unsigned long long)ns, memory_order_relaxed);
+}
+
 void ls__host_fill(struct session *session, struct ls_backend_host *host)
 {
     *host = (struct ls_backend_host){
@@ -174,6 +182,7 @@ void ls__host_fill(struct session *session, struct ls_backend_host *host)
                     .save_ends = ls__reload_ends},
         .flush_at = flush_at,
         .grace_at = grace_at,
+        .detected = detected,
     };
 }
 

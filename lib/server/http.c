@@ -37,6 +37,7 @@ static int route(struct ls_request *request)
 {
     const char *path = request->path;
     if (strcmp(path, "/") == 0) return ls__pages_root(request);
+    if (strcmp(path, "/metrics") == 0) return ls__metrics_send(request);
     if (strcmp(path, "/api") == 0) return ls_reply_redirect(request, "/api/");
     if (strcmp(path, "/ws") == 0) return ls_reply_redirect(request, "/ws/");
     if (strcmp(path, "/api/open") == 0) return ls__editor_open(request);
@@ -47,21 +48,19 @@ static int route(struct ls_request *request)
 
 /* --- requests --- */
 
-/* Before civetweb closes the connection of a request that may still be on its way. */
-static void end_early(struct mg_connection *http)
+/* Whoever asks, by whatever name (N23). */
+static int send_health(const struct ls_request *request)
 {
-    int fd = ls_http_descriptor(mg_get_request_info(http));
-    if (fd >= 0) ls_http_linger(fd, LS_LINGER_MS);
-}
-
-int ls__http_error(struct mg_connection *http, int status, const char *message)
-{
-    (void)message;
-    ls_request_end();
-    ls_reply_text(http, status < 500 ? 400 : status,
-                  "The request is not well formed, has a header of more than 16 KiB, or did not come in time.\n");
-    end_early(http);
-    return 0;
+    static const char ok[] = "ok";
+    if (strcmp(request->info->request_method, "OPTIONS") == 0)
+        return ls_reply_allow(request->http, 204, ls_request_methods(request->path));
+    if (!request->get) return ls_reply_not_allowed(request);
+    struct ls_reply reply;
+    ls_reply_init(&reply, 200, "text/plain; charset=utf-8");
+    ls_reply_header(&reply, "Cache-Control", "no-store");
+    reply.body = ok;
+    reply.len = sizeof ok - 1;
+    return ls_reply_send(&reply, request->http);
 }
 
 static int answer(struct mg_connection *http)
@@ -82,23 +81,31 @@ static int answer(struct mg_connection *http)
         return ls_reply_text(http, 400, "The address is not well formed.\n");
     bool upgrade = mg_get_header(http, "Upgrade");
     bool get = strcmp(info->request_method, "GET") == 0, head = strcmp(info->request_method, "HEAD") == 0;
-    struct ls_buf text = LS_BUF_INIT;
-    const char *refusal = ls_http_origin_refusal(web, info, upgrade || !(get || head), &text);
-    if (refusal) {
-        int status = ls_reply_text(http, 403, "%s", refusal);
-        ls_buf_release(&text);
-        return status;
-    }
-    struct ls_request request = {
-        .web = web, .http = http, .info = info, .path = canonical, .head = head, .get = get || head};
+    struct ls_request request = {.web = web, .http = http, .info = info, .head = head, .get = get || head};
+    ls_sender_read(web, info, &request.sender);
     ls_request_canonical(decoded, canonical);
-    if (strcmp(decoded, canonical) != 0) return ls_reply_redirect(&request, canonical);
+    request.path = ls_sender_below(&request.sender, canonical);
+    if (strcmp(request.path, "/healthz") == 0) return send_health(&request);
+    struct ls_buf text = LS_BUF_INIT;
+    enum ls_refusal refusal = ls_http_origin_refusal(web, info, &request.sender, upgrade || !(get || head), &text);
+    if (refusal != LS_REFUSED_NOT) {
+        ls_reply_refused(http, 403, refusal, "%s", ls_buf_text(&text));
+        ls_buf_release(&text);
+        return 403;
+    }
+    int status = ls_login_check(&request);
+    if (status != 0) return status;
+    if (strcmp(info->request_method, "OPTIONS") == 0)
+        return ls_reply_allow(http, 204, ls_request_methods(request.path));
+    if (strcmp(decoded, canonical) != 0 || *request.path == '\0')
+        return ls_reply_redirect(&request, *request.path == '\0' ? "/" : request.path);
     return route(&request);
 }
 
 int ls__http_begin_request(struct mg_connection *http)
 {
     int status = answer(http);
-    if (status > 0 && ls_request_body_left()) end_early(http);
+    ls_login_forget();
+    if (status > 0 && ls_request_body_left()) ls_http_end_early(http);
     return status;
 }

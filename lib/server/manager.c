@@ -23,6 +23,7 @@ struct manager {
     /* -- immutable after open */
     struct manager_config config;
     struct ls_alarm timeout; /* P32 */
+    struct ls_alarm visits;  /* ends sessions that nobody joins */
     /* -- protected by lock */
     pthread_mutex_t lock;
     pthread_cond_t changed;     /* a session has been taken apart, published, or has failed; or stopping */
@@ -221,6 +222,7 @@ struct session *ls__manager_create(struct manager *manager, struct ls_err *err)
         return creation_failed(manager, session);
     }
     arm_timeout(manager);
+    ls_alarm_set(&manager->visits, ls_now_ns() + ls_ms(manager->config.visit_ms));
     ls_log_session(1, session->vended, "session created");
     return session;
 }
@@ -313,6 +315,44 @@ static void check_timeouts(void *ctx)
     if (count > 0) arm_timeout(manager);
 }
 
+/* --- visits: a health check, a link preview, a program that asks for `/` and never comes back --- */
+
+/* Take out of the maps what nobody has joined in time. @return a chain of them, by making_next: the maps' uses; *next
+ * is when the next one is due, INT64_MAX = none */
+static struct session *take_unjoined(struct manager *manager, int64_t *next)
+{
+    struct session *taken = NULL;
+    int64_t now = ls_now_ns();
+    *next = INT64_MAX;
+    pthread_mutex_lock(&manager->lock);
+    for (struct ls_map_item *e = ls_map_first(manager->by_id), *after; e; e = after) {
+        struct session *session = ls_map_value(e);
+        int64_t due = atomic_load(&session->active_ns) + ls_ms(manager->config.visit_ms);
+        after = ls_map_next(e);
+        if (session->joined) continue;
+        if (due <= now && take_out(manager, session))
+            LL_PREPEND2(taken, session, making_next);
+        else if (due < *next)
+            *next = due;
+    }
+    pthread_mutex_unlock(&manager->lock);
+    return taken;
+}
+
+static void end_visits(void *ctx)
+{
+    struct manager *manager = ctx;
+    int64_t next;
+    struct session *session = take_unjoined(manager, &next), *after;
+    for (; session; session = after) {
+        after = session->making_next;
+        ls_log_session(1, session->vended, "session ended: no page has joined it");
+        begin_end(session);
+        ls__session_unref(session);
+    }
+    if (next != INT64_MAX) ls_alarm_set(&manager->visits, next);
+}
+
 /* --- opening and closing --- */
 
 struct manager *ls__manager_open(const struct manager_config *config, struct ls_err *err)
@@ -321,6 +361,7 @@ struct manager *ls__manager_open(const struct manager_config *config, struct ls_
     if (manager) {
         manager->config = *config;
         ls_alarm_init(&manager->timeout, config->executor, check_timeouts, manager);
+        ls_alarm_init(&manager->visits, config->executor, end_visits, manager);
         pthread_mutex_init(&manager->lock, NULL);
         pthread_cond_init(&manager->changed, NULL);
         manager->by_id = ls_map_new();
@@ -335,6 +376,7 @@ struct manager *ls__manager_open(const struct manager_config *config, struct ls_
 void ls__manager_stop(struct manager *manager)
 {
     ls_alarm_off(&manager->timeout);
+    ls_alarm_off(&manager->visits);
     pthread_mutex_lock(&manager->lock);
     manager->stopping = true;
     pthread_cond_broadcast(&manager->changed);
@@ -357,5 +399,6 @@ void ls__manager_close(struct manager *manager)
     pthread_cond_destroy(&manager->changed);
     pthread_mutex_destroy(&manager->lock);
     ls_alarm_release(&manager->timeout);
+    ls_alarm_release(&manager->visits);
     ls_free(manager);
 }

@@ -6,49 +6,20 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "base/text.h"
-#include "files/embed.h"
 #include "files/fspath.h"
 
 enum { START_AGAIN = 3 };
 
 static const char HTML[] = "text/html; charset=utf-8";
 
-/* A built-in page with `{{name}}` replaced by escaped texts. `pairs`: name, text, …, NULL. @return a use, or NULL */
-static struct ls_bytes *fill_page(const char *name, const char *const *pairs)
-{
-    const struct ls_embed *embed = ls_embed_find(name);
-    struct ls_bytes *page = embed ? ls_embed_read(embed) : NULL;
-    struct ls_buf out = LS_BUF_INIT;
-    const char *at = ls_bytes_data(page), *end = at + ls_bytes_len(page);
-    while (at < end) {
-        const char *open = strstr(at, "{{"), *close = open ? strstr(open, "}}") : NULL;
-        if (!close) break;
-        ls_buf_add(&out, at, (size_t)(open - at));
-        bool known = false;
-        for (size_t i = 0; !known && pairs[i]; i += 2)
-            if (strlen(pairs[i]) == (size_t)(close - open - 2) && strncmp(pairs[i], open + 2, strlen(pairs[i])) == 0) {
-                ls_html_escape(&out, pairs[i + 1], strlen(pairs[i + 1]));
-                known = true;
-            }
-        if (!known) ls_buf_add(&out, open, (size_t)(close + 2 - open));
-        at = close + 2;
-    }
-    ls_buf_add(&out, at, (size_t)(end - at));
-    struct ls_bytes *filled = page && !ls_buf_failed(&out) ? ls_bytes_new(ls_buf_text(&out), out.len) : NULL;
-    ls_buf_release(&out);
-    ls_bytes_unref(page);
-    return filled;
-}
-
 static int send_page(struct ls_request *request, int status, struct ls_bytes *page)
 {
     struct ls_reply reply;
     ls_reply_init(&reply, status, HTML);
+    if (status == 404) ls_reply_header(&reply, LS_MARK, LS_MARK_GONE);
     ls_reply_header(&reply, "Cache-Control", "no-store");
     reply.body = ls_bytes_data(page);
     reply.len = ls_bytes_len(page);
@@ -64,7 +35,7 @@ static int start_failed(struct ls_request *request, const struct ls_err *err)
 {
     if (err->code == LS_ECLOSED || err->code == LS_EBUSY ||
         (err->code == LS_ELIMIT && strstr(ls_err_text(err), "--max-sessions")))
-        return ls_reply_text(request->http, 503, "%s\n", ls_err_text(err));
+        return ls_reply_refused(request->http, 503, LS_REFUSED_LIMIT, "%s\n", ls_err_text(err));
     size_t first = strcspn(ls_err_text(err), "\n");
     if (request->web->server->config.watch) {
         char message[LS_ERR_TEXT], generation[32];
@@ -73,7 +44,7 @@ static int start_failed(struct ls_request *request, const struct ls_err *err)
         const char *const pairs[] = {
             "message",    message,    "traceback", ls_err_text(err)[first] == '\n' ? ls_err_text(err) + first + 1 : "",
             "generation", generation, NULL};
-        struct ls_bytes *page = fill_page("templates/pages/start-error.html", pairs);
+        struct ls_bytes *page = ls_http_page_fill("templates/pages/start-error.html", pairs);
         if (page) return send_page(request, 500, page);
     }
     return ls_reply_text(request->http, 500, "The session could not be started: %.*s\n", (int)first, ls_err_text(err));
@@ -82,7 +53,7 @@ static int start_failed(struct ls_request *request, const struct ls_err *err)
 int ls__pages_root(struct ls_request *request)
 {
     struct ls_reply reply;
-    if (!request->get) return ls_reply_not_allowed(request, "GET, HEAD");
+    if (!request->get) return ls_reply_not_allowed(request);
     if (request->head) {
         ls_reply_init(&reply, 200, HTML);
         return ls_reply_send(&reply, request->http);
@@ -101,7 +72,10 @@ int ls__pages_root(struct ls_request *request)
     }
     if (!session) return start_failed(request, &err);
     ls_reply_init(&reply, 302, NULL);
-    ls_reply_header(&reply, "Location", "/%s", session->id);
+    /* A browser that came by a prefix of which nobody told us finds the way by a relative address (N21). */
+    const char *accept = mg_get_header(request->http, "Accept"), *prefix = request->sender.prefix;
+    bool relative = *prefix == '\0' && accept && strcasestr(accept, "text/html");
+    ls_reply_header(&reply, "Location", "%s/%s", relative ? "." : prefix, session->id);
     ls_http_origin_grant(request, &reply.headers);
     ls_reply_header(&reply, "Cache-Control", "no-store");
     ls__session_unref(session);
@@ -110,39 +84,33 @@ int ls__pages_root(struct ls_request *request)
 
 /* --- /ID (P8, P9, PX46) --- */
 
-/* Where the session's meta element goes: behind <head>, else behind the doctype and <html>, else first. */
-static size_t meta_place(const char *page, size_t len)
-{
-    const char *head = strcasestr(page, "<head");
-    while (head && !strchr(" \t\r\n>", head[5]))
-        head = strcasestr(head + 5, "<head");
-    const char *place = head ? head : strcasestr(page, "<html");
-    if (!place) place = strcasestr(page, "<!doctype");
-    const char *end = place ? strchr(place, '>') : NULL;
-    return end && (size_t)(end + 1 - page) <= len ? (size_t)(end + 1 - page) : 0;
-}
-
 static void set_cookie(struct ls_request *request, const struct session *session, struct ls_reply *reply)
 {
     /* The plain name is what sites' client reads; the other one is not overwritten by servers on other ports of the
      * host. */
-    const char *secure = request->web->tls ? "; Secure" : "";
-    ls_reply_header(reply, "Set-Cookie", "ui-session=%s; Path=/; SameSite=Lax%s", session->id, secure);
-    ls_reply_header(reply, "Set-Cookie", "ui-session-%d=%s; Path=/; SameSite=Lax%s", request->web->port, session->id,
-                    secure);
+    const char *secure = request->sender.secure ? "; Secure" : "", *prefix = request->sender.prefix;
+    ls_reply_header(reply, "Set-Cookie", "ui-session=%s; Path=%s/; SameSite=Lax%s", session->id, prefix, secure);
+    ls_reply_header(reply, "Set-Cookie", "ui-session-%d=%s; Path=%s/; SameSite=Lax%s", request->web->port, session->id,
+                    prefix, secure);
 }
 
 static int send_index(struct ls_request *request, struct session *session)
 {
     struct ls_bytes *index = ls_http_static_index(request->web);
     const char *text = ls_bytes_data(index);
-    struct ls_buf page = LS_BUF_INIT;
-    size_t place = meta_place(text, ls_bytes_len(index));
-    ls_buf_add(&page, text, place);
+    struct ls_buf page = LS_BUF_INIT, to_root = LS_BUF_INIT;
+    size_t place = ls_http_page_head(text, ls_bytes_len(index));
+    ls_http_page_base(request->path, &to_root);
+    const char *base = ls_http_static_is_client(request->web, text) ? ls_buf_text(&to_root) : NULL;
+    ls_http_page_add(&page, text, place, base);
     ls_buf_printf(&page, "<meta name=\"ui-session\" content=\"%s\">", session->id);
-    ls_http_static_preloads(request->web, text, &page);
-    ls_buf_add(&page, text + place, ls_bytes_len(index) - place);
+    int64_t heartbeat_ms = request->web->server->config.page_heartbeat_ms;
+    if (heartbeat_ms != LS_PAGE_HEARTBEAT_MS)
+        ls_buf_printf(&page, "<meta name=\"ui-heartbeat\" content=\"%" PRId64 "\">", heartbeat_ms);
+    if (base) ls_http_static_preloads(text, base, &page);
+    ls_http_page_add(&page, text + place, ls_bytes_len(index) - place, base);
     ls_bytes_unref(index);
+    ls_buf_release(&to_root);
     char etag[32];
     snprintf(etag, sizeof etag, "\"%016" PRIx64 "\"", ls_hash(ls_buf_text(&page), page.len));
     struct ls_reply reply;
@@ -202,14 +170,14 @@ static int send_listing(struct ls_request *request, struct session *session)
 static int send_variable_browser(struct ls_request *request)
 {
     static const char *const none[] = {NULL};
-    struct ls_bytes *page = fill_page("templates/pages/variables.html", none);
+    struct ls_bytes *page = ls_http_page_fill("templates/pages/variables.html", none);
     return page ? send_page(request, 200, page)
                 : ls_reply_text(request->http, 404, "This build has no variable browser.\n");
 }
 
 int ls__pages_session(struct ls_request *request, struct session *session, const char *rest)
 {
-    if (!request->get) return ls_reply_not_allowed(request, "GET, HEAD");
+    if (!request->get) return ls_reply_not_allowed(request);
     if (strcmp(rest, "/variables") == 0) return send_variable_browser(request);
     if (strcmp(rest, "/variables.json") == 0) return send_listing(request, session);
     return send_index(request, session);
@@ -217,11 +185,13 @@ int ls__pages_session(struct ls_request *request, struct session *session, const
 
 int ls__pages_gone(struct ls_request *request)
 {
-    static const char *const none[] = {NULL};
-    struct ls_bytes *page = fill_page("templates/pages/session-gone.html", none);
+    struct ls_buf base = LS_BUF_INIT;
+    ls_http_page_base(request->path, &base);
+    const char *const pairs[] = {"base", ls_buf_text(&base), NULL};
+    struct ls_bytes *page = ls_http_page_fill("templates/pages/session-gone.html", pairs);
+    ls_buf_release(&base);
     if (!page) {
-        static const char plain[] =
-            "<!doctype html><title>Session gone</title><p>This session is gone. <a href=\"/\">Start a new one</a>.";
+        static const char plain[] = "<!doctype html><title>Session gone</title><p>This session is gone.";
         page = ls_bytes_new(plain, sizeof plain - 1);
     }
     return send_page(request, 404, page);

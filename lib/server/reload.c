@@ -155,6 +155,8 @@ static void run_reload(struct gather *gather, struct session *session, size_t nu
         ls_reload_report_init(&report);
         ls_backend_reload(session->backend, burst->files, burst->file_count, &report);
         collect(fanout, session, &report);
+        atomic_fetch_add(&fanout->server->figures.reloads, 1);
+        atomic_fetch_add(&fanout->server->figures.reload_ns, (unsigned long long)report.ns);
         ls_reload_report_release(&report);
         if (ls_backend_unsettled(session->backend)) (void)ls__session_post(session, settle, NULL, NULL, false, false);
     } else if (fanout->views_changed || ls_map_count(fanout->problems) > 0) {

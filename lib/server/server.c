@@ -2,13 +2,13 @@
  *
  * Threads
  *   main          opens and stops; signals and the terminal are cmd's affair
- *   civetweb's    one master that accepts, and a pool (P22a): a thread a request, or a WebSocket for its life. Their
- *   stacks are 100 KiB, so they run no
- *                 Lua and parse no messages: they post and wait
- *   ls-page       one a WebSocket: reads, parses, posts, and runs an idle queue on the spot
+ *   civetweb's    one master that accepts, and a pool (--http-workers): a thread a request, none of which a WebSocket
+ *                 or a waiting poll holds (N1). Their stacks are 100 KiB, so they run no Lua and parse no messages:
+ *                 they post and wait
+ *   ls-loop       the front's (front/loop.c): wait for all WebSockets, read, parse, post, and run the idle queue of a
+ *                 session that is quick on the spot; write on for sockets that were full (P69); ping
  *   ls-worker     the executor's pool (P40a): run queues that were not run on the spot
- *   ls-timer      calls due timers, which post items; sends heartbeats; ends sessions that timed out
- *   ls-writer     writes on for sockets that were full (P69)
+ *   ls-timer      calls due timers, which post items; ends sessions that timed out
  *   ls-tls        with --cert: accepts on the public port; one thread a connection carries its bytes to civetweb
  *   ls-control    accepts on the control socket; one thread a client connection
  *   hot loader's  one that waits for inotify, one that settles bursts and hands them over
@@ -17,19 +17,16 @@
  *   start_lock
  *   manager->lock                     the SessionManager's maps
  *   reports_lock                      what has been told about files
- *   bodies_lock                       bodies of requests that are being read
+ *   bodies_lock                       heads and bodies of requests that are being read
  *   sockets_lock                      the list of open WebSockets
  *   gather->lock                      answers of the sessions that have been asked
  *   session->lock                     which files may concern one session, and its VM
  *   socket->flow_lock                 what of a connection waits in its session's queue
- *   socket->send_lock                 held across a write that does not block, so that the descriptor cannot be closed
- *                                     under it
- * The executor's (alarms included), the hot loader's and the template store's locks are inside those rooms and are
- * taken last. */
+ * The front's (a WebSocket's is held across a write that does not block), the executor's (alarms included), the hot
+ * loader's and the template store's locks are inside those rooms and are taken last. */
 #include "server/server_internal.h"
 
 #include <arpa/inet.h>
-#include <dirent.h>
 #include <errno.h>
 #include <malloc.h>
 #include <netdb.h>
@@ -38,6 +35,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -48,7 +46,8 @@
 #include "files/embed.h"
 #include "files/fspath.h"
 
-enum { REQUEST_THREADS = 32, PORT_TRIES = 21 };
+enum { PORT_TRIES = 21, SPARE_FILES = 2048 /* what is open but for pages: files, requests, polls that wait */ };
+enum { MISSED_PINGS = 2 /* and a page is cut */ };
 /* What has been taken is finished (P35, at most 2 s); what is told to end then has so long, also on a busy machine. */
 enum { DRAIN_TOTAL_MS = 1500, END_MS = 800 };
 enum { LARGE_BLOCK = 1 << 20 /* bytes, given back when freed: the C library would raise this to 32 MiB */ };
@@ -61,19 +60,22 @@ void ls_server_config_init(struct ls_server_config *config)
         .lua_property = -1,
         .debounce_ms = -1,
         .session_timeout_ms = 24 * 3600 * 1000,
+        .page_heartbeat_ms = LS_PAGE_HEARTBEAT_MS,
         .time_limit_ms = 5000,
         .memory_limit = (uint64_t)256 << 20,
         .max_frame = (uint64_t)64 << 20,
         .max_outbox = (uint64_t)16 << 20,
-        .max_connections = 224,
+        .max_connections = 10000,
+        .http_workers = 32,
         .max_session_connections = 32,
         .max_sessions = 10000,
         .max_variables = 100000,
         .max_properties = 256,
         .max_timers = 10000,
         .max_messages = 10000,
-        .heartbeat_ms = 30000,
+        .ping_ms = 20000,
         .body_ms = 10000,
+        .visit_ms = 60000,
         .identity_ms = 120000,
     };
 }
@@ -132,9 +134,11 @@ static int log_message(const struct mg_connection *http, const char *message)
 
 static bool start_http(struct ls_server *server, const char *address, int port, struct ls_err *err)
 {
-    char ports[80], threads[16], problem[256] = "";
+    char ports[80], threads[16], idle[16], problem[256] = "";
     snprintf(ports, sizeof ports, "%s:%d", address, port);
-    snprintf(threads, sizeof threads, "%d", server->config.max_connections + REQUEST_THREADS);
+    server->web.workers = server->config.http_workers;
+    snprintf(threads, sizeof threads, "%d", server->web.workers);
+    snprintf(idle, sizeof idle, "%d", LS_IDLE_MS);
     const char *options[] = {
         "listening_ports",
         ports,
@@ -147,13 +151,9 @@ static bool start_http(struct ls_server *server, const char *address, int port, 
         "enable_keep_alive",
         "yes",
         "keep_alive_timeout_ms",
-        "500",
+        idle,
         "request_timeout_ms",
         "10000",
-        "websocket_timeout_ms",
-        "3600000",
-        "enable_websocket_ping_pong",
-        "no",
         "decode_url",
         "no",
         "enable_directory_listing",
@@ -167,8 +167,9 @@ static bool start_http(struct ls_server *server, const char *address, int port, 
         NULL,
     };
     struct mg_callbacks callbacks = {.begin_request = ls__http_begin_request,
-                                     .connection_close = ls__websocket_abandon,
-                                     .http_error = ls__http_error,
+                                     .init_connection = ls_http_connection_begins,
+                                     .connection_close = ls_http_connection_ends,
+                                     .http_error = ls_http_error,
                                      .log_message = log_message};
     struct mg_init_data init = {.callbacks = &callbacks, .user_data = &server->web, .configuration_options = options};
     struct mg_error_data error = {.text = problem, .text_buffer_size = sizeof problem};
@@ -461,8 +462,9 @@ static int open_parts(struct ls_server *server, struct ls_err *err)
     const struct ls_server_config *config = &server->config;
     server->executor = ls_executor_open(config->workers, 64, err);
     if (!server->executor) return LS_EIO;
-    ls_alarm_init(&server->heartbeat, server->executor, ls__websocket_beat, server);
     ls_alarm_init(&server->web.bodies_late, server->executor, ls_http_bodies_look, &server->web);
+    ls_alarm_init(&server->web.heads_late, server->executor, ls_http_heads_look, &server->web);
+    atomic_store(&server->web.timed, true);
     ls_alarm_init(&server->trim, server->executor, ls__server_trim, server);
     ls_alarm_init(&server->unfold, server->executor, unfold, NULL);
     ls_log_fold_timer(unfold_at, &server->unfold);
@@ -470,22 +472,47 @@ static int open_parts(struct ls_server *server, struct ls_err *err)
                                       .memory_limit = config->memory_limit,
                                       .max_sessions = config->max_sessions,
                                       .timeout_ms = config->session_timeout_ms,
+                                      .visit_ms = config->visit_ms,
                                       .ctx = server,
                                       .on_session_created = on_session_created,
                                       .on_session_ended = on_session_ended};
     server->manager = ls__manager_open(&sessions, err);
-    server->writer = server->manager ? ls__writer_open(err) : NULL;
-    server->chunks = server->writer ? ls_chunks_new(err) : NULL;
+    struct ls_front_config front = {.loops = config->loops,
+                                    .max_frame = config->max_frame,
+                                    .max_outbox = config->max_outbox,
+                                    .ping_ms = config->ping_ms,
+                                    .alive_ms = config->ping_ms * (1 + MISSED_PINGS)};
+    server->front = server->manager ? ls_front_open(&front, err) : NULL;
+    server->chunks = server->front ? ls_chunks_new(err) : NULL;
     if (!server->chunks || open_static_roots(server, err) < 0 || open_views(server, err) < 0) return LS_EIO;
     struct ls_buf url = LS_BUF_INIT;
-    ls_buf_printf(&url, "%s://%s:%d/", server->web.tls ? "https" : "http", server->display_host, server->web.port);
+    const char *path = config->base_path ? config->base_path : "";
+    ls_buf_printf(&url, "%s://%s:%d%.*s/", server->web.tls ? "https" : "http", server->display_host, server->web.port,
+                  (int)strlen(path) - (*path != '\0' && ls_has_suffix(path, "/")), path);
     server->url = ls_strdup(ls_buf_text(&url));
     if (server->web.token[0] != '\0') ls_buf_printf(&url, "?t=%s", server->web.token);
     server->start_url = ls_buf_detach(&url, NULL);
-    ls__websocket_install(server);
     open_watcher(server);
     server->control = ls__control_open(server, config->socket_path, ls__command_run, err);
     return server->control && server->url && server->start_url ? 0 : LS_EIO;
+}
+
+/* A page is a descriptor, and the system bounds their number (N4). */
+static void bound_connections(struct ls_server *server)
+{
+    struct rlimit files;
+    int *most = &server->config.max_connections;
+    rlim_t wanted = (rlim_t)*most + SPARE_FILES;
+    if (getrlimit(RLIMIT_NOFILE, &files) < 0) return;
+    if (files.rlim_cur < wanted) {
+        files.rlim_cur = files.rlim_max < wanted ? files.rlim_max : wanted;
+        setrlimit(RLIMIT_NOFILE, &files);
+    }
+    if (getrlimit(RLIMIT_NOFILE, &files) < 0 || files.rlim_cur >= wanted) return;
+    int room = (int)files.rlim_cur - SPARE_FILES, half = (int)files.rlim_cur / 2;
+    *most = room > half ? room : half;
+    ls_log(0, "At most %d pages can be connected, not %d: the system lets this process have %d files open (ulimit -n).",
+           *most, (int)wanted - SPARE_FILES, (int)files.rlim_cur);
 }
 
 /* Whose folder it is decides what code runs, and as root nothing keeps it from anything. */
@@ -530,6 +557,9 @@ struct ls_server *ls_server_open(const struct ls_server_config *config, struct l
                                   .allow_origins = config->allow_origins,
                                   .embedders = config->embedders,
                                   .lua_property = config->lua_property,
+                                  .trust_forwarded = config->trust_forwarded,
+                                  .auth_header = config->auth_header,
+                                  .base_path = config->base_path,
                                   .body_ms = config->body_ms};
     pthread_mutex_init(&server->start_lock, NULL);
     pthread_cond_init(&server->started, NULL);
@@ -538,10 +568,13 @@ struct ls_server *ls_server_open(const struct ls_server_config *config, struct l
     pthread_mutex_init(&server->reports_lock, NULL);
     server->failures = ls_map_new();
     server->view_problems = ls_map_new();
+    bound_connections(server);
     int rc = config->dir ? open_site_dir(server, err) : open_bundle(server, err);
     mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK);
     if (rc == 0) rc = resolve_host(server, err);
+    if (rc == 0) rc = ls_http_sender_open(&server->web, config->trust_proxies, err);
     if (rc == 0) rc = ls_http_origin_open(&server->web, err);
+    if (rc == 0 && config->auth_file) rc = (server->web.login = ls_login_open(config->auth_file, err)) ? 0 : LS_EINVAL;
     /* Listening comes first: the kernel takes connections while the rest is made ready, and their requests wait
      * until the server is ready. */
     if (rc == 0) rc = open_http(server, err);
@@ -584,31 +617,12 @@ static void drain_sessions(struct ls_server *server, int64_t until, bool halt)
     ls__session_unref_all(list, count);
 }
 
-/* civetweb's threads look at the stop flag every two seconds; sockets that are shut down wake them at once: the
- * listening one altogether, the others for reading only, since an answer may be on its way out. There is no accessor
- * for the descriptors. */
-static void wake_http(const struct ls_server *server)
-{
-    DIR *dir = opendir("/proc/self/fd");
-    struct dirent *item;
-    while (dir && (item = readdir(dir))) {
-        int fd = atoi(item->d_name), listening = 0;
-        struct sockaddr_in self;
-        socklen_t len = sizeof self, size = sizeof listening;
-        if (item->d_name[0] != '.' && getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) == 0 &&
-            getsockname(fd, (struct sockaddr *)&self, &len) == 0 && self.sin_family == AF_INET &&
-            ntohs(self.sin_port) == server->web.http_port)
-            shutdown(fd, listening != 0 ? SHUT_RDWR : SHUT_RD);
-    }
-    if (dir) closedir(dir);
-}
-
 static void free_server(struct ls_server *server)
 {
     ls__reload_release(server);
     ls__manager_close(server->manager);
-    ls_alarm_release(&server->heartbeat);
     ls_alarm_release(&server->web.bodies_late);
+    ls_alarm_release(&server->web.heads_late);
     ls_alarm_release(&server->trim);
     ls_log_fold_timer(NULL, NULL);
     ls_alarm_release(&server->unfold);
@@ -617,6 +631,8 @@ static void free_server(struct ls_server *server)
     for (char **root = server->web.static_roots; root && *root; root++)
         ls_free(*root);
     ls_free(server->web.static_roots);
+    ls_free(server->web.trusted);
+    ls_login_close(server->web.login);
     ls_free(server->site.root);
     ls_free(server->site.lua_dir);
     ls_free(server->site.bundle);
@@ -637,8 +653,8 @@ bool ls_server_stop(struct ls_server *server)
 {
     if (!server) return true;
     ls__server_set_phase(server, PHASE_STOPPING); /* new requests are answered 503 */
-    ls_alarm_off(&server->heartbeat);
     ls_alarm_off(&server->web.bodies_late);
+    ls_alarm_off(&server->web.heads_late);
     ls_alarm_off(&server->trim);
     ls_alarm_off(&server->unfold);
     if (server->manager) {
@@ -658,7 +674,7 @@ bool ls_server_stop(struct ls_server *server)
         }
     }
     if (server->civetweb) {
-        wake_http(server);
+        ls_http_wake(server->web.http_port);
         mg_stop(server->civetweb);
     }
     ls_tls_close(server->web.tls);
@@ -667,8 +683,8 @@ bool ls_server_stop(struct ls_server *server)
     /* Bursts have been ignored since the phase changed (H95); sessions that ended just now still told the hot loader
      * so. */
     if (server->hotload) ls_hotload_close(server->hotload);
+    ls_front_close(server->front); /* posts the ends of what is still open */
     ls_executor_close(server->executor);
-    ls__writer_close(server->writer);
     free_server(server);
     return true;
 }

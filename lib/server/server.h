@@ -39,6 +39,11 @@ struct ls_server_config {
     const char *const *allow_origins; /* NULL-terminated; may be NULL (Q3) */
     const char *const *embedders;     /* NULL-terminated; may be NULL: whose pages may embed ours (Q3) */
     const char *const *static_roots;  /* NULL-terminated, absolute or below dir; may be NULL (P19a) */
+    const char *const *trust_proxies; /* NULL-terminated; may be NULL: addresses and nets of proxies (N20) */
+    bool trust_forwarded;             /* believe their header Forwarded */
+    const char *auth_header;          /* their header with the user's name; NULL = none */
+    const char *auth_file;            /* htpasswd's: whoever asks has to be in it; NULL = nobody has to (N22) */
+    const char *base_path;            /* what our addresses begin with behind them; NULL = what they say (N21) */
     bool watch;                       /* hot reload (H1) */
     bool client_builtin;              /* F11: /main-*.js always answered with the built-in client */
     bool sandbox, keep_removed_methods;
@@ -50,12 +55,17 @@ struct ls_server_config {
     /* Limits of Q2; 0 = off, except max_connections. */
     int workers; /* 0 = number of processors, at least 2 (P40a) */
     int64_t session_timeout_ms, time_limit_ms;
+    int64_t page_heartbeat_ms; /* a page that hears nothing for so long asks whether we are there (R53) */
     uint64_t memory_limit, max_frame, max_outbox;
-    int max_connections, max_session_connections;
+    int max_connections, max_session_connections; /* the first is bounded by the number of files the system allows */
     size_t max_sessions, max_variables, max_properties, max_timers, max_messages;
-    int64_t heartbeat_ms; /* silence after which a page gets `[]` and a ping (S6) */
-    int64_t body_ms;      /* time for the body of a request, and more for what has come (P22a) */
-    int64_t identity_ms;  /* an API identity ends that long after its last request (P25) */
+    int http_workers;    /* threads for requests; no page holds one (N1) */
+    int loops;           /* of the front; 0 = 1 */
+    bool no_deflate;     /* messages are never compressed (N6) */
+    int64_t ping_ms;     /* silence after which a page gets `[]` and a ping; 0 = never (S6, N11) */
+    int64_t body_ms;     /* time for the body of a request, and more for what has come (P22a) */
+    int64_t visit_ms;    /* a session that no page, API client or tool joins ends after this time */
+    int64_t identity_ms; /* an API identity ends that long after its last request (P25) */
     /* on_report writes to where the log goes, so failures and losses of a reload are not logged as well
      * (H98) */
     bool reports_shown;

@@ -14,6 +14,7 @@
 #include "base/bytes.h"
 #include "base/map.h"
 #include "executor/executor.h"
+#include "front/front.h"
 #include "hotload/hotload.h"
 #include "http/http.h"
 #include "server/server.h"
@@ -24,6 +25,11 @@ struct session;
 struct manager;
 struct socket;
 struct identity;
+
+/* What /metrics tells and nobody else counts; atomic. */
+struct figures {
+    atomic_ullong detections, detection_ns, reloads, reload_ns;
+};
 
 /* --- the server --- */
 
@@ -39,19 +45,19 @@ struct ls_server {
     struct mg_context *civetweb;
     struct ls_executor *executor;
     struct manager *manager;
-    struct ls_alarm heartbeat, trim, unfold;
+    struct ls_front *front;
+    struct ls_alarm trim, unfold;
     struct ls_chunks *chunks;
     struct ls_viewdefs *viewdefs;
     struct ls_hotload *hotload; /* NULL without --watch, or when it could not start (H94) */
     struct control *control;
-    struct writer *writer;
     /* -- atomic */
-    atomic_int phase;             /* enum phase */
-    atomic_int sockets_open;      /* WebSockets that hold a thread (P22a) */
-    atomic_int polls_waiting;     /* P118 */
-    atomic_llong limit_logged_ns; /* when a refused connection was last logged (P22a) */
-    atomic_llong failed_number;   /* session whose main.lua failed last: its files stay watched (H36) */
-    atomic_llong trimmed_ns;      /* when memory was given back to the system last, 0 = never */
+    atomic_int phase;         /* enum phase */
+    atomic_int sockets_open;  /* WebSockets, from the handshake on */
+    atomic_int polls_waiting; /* P118 */
+    struct figures figures;
+    atomic_llong failed_number; /* session whose main.lua failed last: its files stay watched (H36) */
+    atomic_llong trimmed_ns;    /* when memory was given back to the system last, 0 = never */
     /* -- protected by start_lock */
     pthread_mutex_t start_lock;
     pthread_cond_t started;
@@ -207,6 +213,7 @@ struct manager_config {
     uint64_t memory_limit; /* bytes a session; 0 = none */
     size_t max_sessions;   /* 0 = any number */
     int64_t timeout_ms;    /* 0 = never (P32) */
+    int64_t visit_ms;      /* a session ends that nobody has joined so long after it began */
     void *ctx;             /* of the callbacks */
     /** Make what the session consists of (P30 steps 3 to 8), before anybody can find it. On the thread that asked for
      * the session.
@@ -253,107 +260,43 @@ void ls__host_cancel_timers(struct session *session);
 /** May a burst with these files concern the session? Any thread. */
 bool ls__host_may_want(struct session *session, const struct ls_reload_file *files, size_t count);
 
-/* --- websocket.c, outbox.c --- */
+/* --- websocket.c --- */
 
-struct out_frame; /* outbox.c */
-
+/* A WebSocket of the front (front/front.h), as its session sees it. It lives as long as that has uses. */
 struct socket {
-    /* -- immutable after the handshake */
+    /* -- immutable from its beginning */
+    struct ls_ws *ws;
     struct ls_server *server;
     struct session *session; /* counted */
     struct ls_rights rights;
-    /* -- atomic */
-    atomic_int refs;
-    atomic_llong last_in_ns, last_out_ns;
-    atomic_int pings_unanswered;
-    atomic_bool busy; /* the reader handles what it has read: a page's pong may lie unread meanwhile */
     /* -- owner thread of the session's queue only */
     struct ls_conn *conn;
     struct socket *session_next;
-    bool ended_well; /* the page has said goodbye (P111); set by the reader before it posts the end */
-    /* -- reader thread only */
-    struct ls_buf in, message; /* bytes not parsed yet; a fragmented message so far */
-    size_t skip;               /* so many bytes that follow are of a frame that has been refused */
-    int message_opcode;        /* 0 = no message begun */
-    /* -- protected by send_lock */
-    pthread_mutex_t send_lock;
-    pthread_cond_t without_writer;
-    int fd; /* civetweb's, found at the handshake; -1 when the connection is over */
-    struct out_frame *out_head, *out_tail;
-    size_t out_bytes; /* of frames that have not been begun */
-    bool close_sent, cut, with_writer;
-    int64_t close_timer; /* cuts a connection whose peer does not answer the close frame; holds a use */
-    /* -- protected by flow_lock: frames handed to the session's queue and not yet handled (P40b) */
+    bool ended_well; /* the page has said goodbye (P111); set before its end is posted */
+    /* -- protected by flow_lock: messages handed to the session's queue and not yet handled (P40b) */
     pthread_mutex_t flow_lock;
-    pthread_cond_t flow_free;
     size_t waiting_frames, waiting_bytes;
-    bool reader_waits;
+    bool paused;
     /* -- protected by server->sockets_lock */
     struct socket *prev, *next;
+    bool listed, over;
 };
 
-/* socket.c */
-
-/** One WebSocket whose handshake is accepted. @return a use, or NULL without memory */
-struct socket *ls__socket_new(struct ls_server *server, struct session *session, int fd, struct ls_rights rights);
-/** One more use. @return the socket */
-struct socket *ls__socket_ref(struct socket *socket);
-/** One use less; the last one frees it. Any thread. */
-void ls__socket_unref(struct socket *socket);
-#define SOCKET_READ_SIZE ((size_t)16384)
-/** Room in one of the two buffers for `more` bytes and no more, counted as what waits (L5) beyond what each connection
- * may have to read into.
- * @return false: no room or no memory; the buffer is as it was. Reader thread. */
-bool ls__socket_reserve(struct socket *socket, struct ls_buf *buf, size_t more);
-/** Free one of the two buffers. Reader thread, or nobody else has a use. */
-void ls__socket_drop_buffer(struct socket *socket, struct ls_buf *buf);
-/** Into the server's list of open ones. Any thread. */
-void ls__socket_enlist(struct socket *socket);
-/** Out of it. Any thread. */
-void ls__socket_delist(struct socket *socket);
-/** All in the list (of one session, or NULL for every one), each counted. @return how many; *list is owned (ls_free) */
-size_t ls__socket_list(struct ls_server *server, const struct session *session, struct socket ***list);
-
-/* websocket.c */
-
-/** Tell civetweb whom upgrades below /ws are for. Once, when it has started. */
-void ls__websocket_install(struct ls_server *server);
-/** A request below /ws/. @return 0 when it is a well-formed upgrade that civetweb is to go on with; else it has been
- * answered */
+/** A request below /ws/: it is answered, or its connection becomes a WebSocket. @return the status */
 int ls__websocket_begin(struct ls_request *request);
-/** civetweb closes a connection, of whatever kind. */
-void ls__websocket_abandon(const struct mg_connection *http);
 /** Send a close frame (1001) to every socket of a session (P33), or of the server with NULL. Any thread. */
 void ls__websocket_close(struct ls_server *server, const struct session *session);
 /** The backend's side of a session's sockets ends. Owner thread. */
 void ls__websocket_disconnect_session(struct session *session);
 /** Wait until no WebSocket is left, at most `ms`; then cut what is left. */
 void ls__websocket_wait_all(struct ls_server *server, int64_t ms);
-/** What the timer of the heartbeat does. */
-void ls__websocket_beat(void *server);
-
-/* outbox.c */
-
-/** Write or queue one frame; never blocks for long (P69). Drops the connection when its outbox is full. Any thread. */
-void ls__outbox_send(struct socket *socket, int opcode, struct ls_bytes *payload);
-/** A close frame with a code; later frames are not sent. */
-void ls__outbox_close(struct socket *socket, int code, const char *reason);
-/** End the connection now; the reader notices. */
-void ls__outbox_cut(struct socket *socket);
-/** The reader has come to the end: the descriptor is civetweb's again, and nothing is sent any more. */
-void ls__outbox_release(struct socket *socket);
-/** The writer thread. @return owned, ls__writer_close(); NULL and err: LS_ENOMEM, LS_EIO */
-struct writer *ls__writer_open(struct ls_err *err);
-/** Ends it; what waits is not sent. NULL accepted. */
-void ls__writer_close(struct writer *writer);
+/** What pages use that are told nothing else (templates/client/connection.js). */
+#define LS_PAGE_HEARTBEAT_MS 20000
 
 /* http.c */
 
-/** civetweb's begin_request: answers every request but upgrades. @return the status; 0 when civetweb is to go on with
- * the upgrade */
+/** civetweb's begin_request: answers every request. @return the status */
 int ls__http_begin_request(struct mg_connection *http);
-/** What civetweb could not take for a request. @return 0: it has been answered */
-int ls__http_error(struct mg_connection *http, int status, const char *message);
 
 /* pages.c, web_api.c, editor.c: each answers a request and returns the status */
 
@@ -370,6 +313,9 @@ int ls__api_handle(struct ls_request *request, const char *type);
 int ls__api_fail(struct ls_request *request, int status, const char *message);
 /** End the identities of a session that ends. Owner thread. */
 void ls__api_release_session(struct session *session);
+
+/** /metrics: figures in Prometheus's text form, for this machine and proxies that are trusted (N23). */
+int ls__metrics_send(struct ls_request *request);
 
 /** /api/open: show a file in the editor (C2, LSESS_EDITOR). */
 int ls__editor_open(struct ls_request *request);

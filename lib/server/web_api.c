@@ -1,10 +1,11 @@
 /* The REST interface: one message a request, as a batch of one under a client identity (P24, P25, P116–P119).
  *
  * An identity is a connection of the backend without a socket; its messages wait until they are polled. It is found,
- * made and ended on the session's owner thread; a poll that waits does so on its HTTP thread, outside of the queue, and
- * is woken by the identity's flag.
+ * made and ended on the session's owner thread. A poll that waits holds no thread: the front has its connection, and
+ * an item of the session answers it when messages are there (P118). Whoever takes it out of the identity's list answers
+ * it.
  *
- * Threads: requests on civetweb's workers. */
+ * Threads: requests on civetweb's workers; the end of a poll's time on the front's. */
 #include "server/server_internal.h"
 
 #include <errno.h>
@@ -18,7 +19,7 @@
 #include "base/log.h"
 #include "protocol/message.h"
 
-enum { TOKEN_SIZE = 128, MAX_POLLS = 16, MAX_WAIT_MS = 60000 };
+enum { TOKEN_SIZE = 128, MAX_POLLS = 1000, MAX_WAIT_MS = 60000 };
 
 struct identity {
     /* -- immutable */
@@ -33,10 +34,25 @@ struct identity {
     struct session_timer *timer; /* looks whether it has expired; NULL = not set */
     int64_t used_ns;             /* last request */
     bool dropping;               /* too much waits for it: its end has been posted */
+    bool ready;                  /* messages are waiting */
+    bool answering;              /* run_answer has been posted */
     /* -- protected by lock */
     pthread_mutex_t lock;
-    pthread_cond_t changed;
-    bool ready; /* messages are waiting, or the identity has ended */
+    struct waiting *waiting; /* polls, the first one first */
+};
+
+/* A poll that waits. Its connection is the front's. */
+struct waiting {
+    /* -- immutable while it waits */
+    struct identity *identity; /* counted */
+    struct session *session;   /* counted */
+    struct ls_held *held;
+    struct ls_buf lines; /* of the answer's header */
+    /* -- whoever answers */
+    size_t bytes; /* of the session's budget */
+    /* -- protected by identity->lock */
+    struct waiting *prev, *next;
+    bool listed;
 };
 
 static void identity_unref(void *arg)
@@ -44,16 +60,116 @@ static void identity_unref(void *arg)
     struct identity *identity = arg;
     if (!identity || atomic_fetch_sub(&identity->refs, 1) != 1) return;
     pthread_mutex_destroy(&identity->lock);
-    pthread_cond_destroy(&identity->changed);
     ls_free(identity);
 }
 
-static void wake_polls(struct identity *identity)
+static struct identity *identity_ref(struct identity *identity)
+{
+    atomic_fetch_add(&identity->refs, 1);
+    return identity;
+}
+
+static void write_error(struct ls_buf *out, const char *message)
+{
+    ls_buf_clear(out);
+    ls_json_open(out, NULL, '{');
+    ls_json_put_str(out, "error", message);
+    ls_buf_char(out, '}');
+}
+
+/* A request, or its answer, for which the session has no room (L5). */
+static void write_full(struct ls_buf *out, const struct ls_server *server)
+{
+    char text[160];
+    snprintf(text, sizeof text, "There is no room for the request or its answer: " LS_MEMORY_LIMIT_TEXT ".",
+             (unsigned long long)server->config.memory_limit);
+    write_error(out, text);
+}
+
+/* --- polls that wait (P118) --- */
+
+static void free_waiting(void *owner)
+{
+    struct waiting *waiting = owner;
+    ls_budget_unqueue(&waiting->session->budget, waiting->bytes);
+    ls_buf_release(&waiting->lines);
+    identity_unref(waiting->identity);
+    ls__session_unref(waiting->session);
+    ls_free(waiting);
+}
+
+/* Take one out of the list; NULL: the first. @return it is the caller's to answer; NULL = another's, or none waits */
+static struct waiting *take_waiting(struct identity *identity, struct waiting *waiting)
 {
     pthread_mutex_lock(&identity->lock);
-    identity->ready = true;
-    pthread_cond_broadcast(&identity->changed);
+    if (!waiting) waiting = identity->waiting;
+    bool taken = waiting && waiting->listed;
+    if (taken) DL_DELETE(identity->waiting, waiting);
+    if (taken) waiting->listed = false;
     pthread_mutex_unlock(&identity->lock);
+    return taken ? waiting : NULL;
+}
+
+/* What an identity has been told, as the answer to a poll. @return how many messages; 0 without `conn` */
+static size_t write_messages(struct ls_buf *out, struct ls_conn *conn)
+{
+    ls_buf_clear(out);
+    ls_json_open(out, NULL, '{');
+    ls_json_key(out, "result");
+    size_t before = out->len, count = conn ? ls_backend_poll(conn, out) : 0;
+    if (out->len == before) ls_buf_str(out, "[]");
+    ls_buf_char(out, '}');
+    return count;
+}
+
+/* @param conn  NULL: with nothing */
+static void answer_waiting(struct waiting *waiting, struct ls_conn *conn)
+{
+    struct ls_server *server = waiting->session->server;
+    struct ls_buf json = LS_BUF_INIT, text = LS_BUF_INIT;
+    int status = 200;
+    write_messages(&json, conn);
+    if (!ls_buf_failed(&json) && ls_budget_queue(&waiting->session->budget, json.cap)) {
+        waiting->bytes = json.cap;
+    } else {
+        status = 500;
+        ls_buf_release(&json);
+        write_full(&json, server);
+    }
+    ls_reply_later(&text, status, &waiting->lines, ls_buf_text(&json), json.len);
+    ls_buf_release(&json);
+    if (ls_buf_failed(&text)) ls_buf_release(&text); /* the connection ends without an answer */
+    atomic_fetch_sub(&server->polls_waiting, 1);
+    ls_held_answer(waiting->held, &text);
+}
+
+static void answer_all(struct identity *identity)
+{
+    struct waiting *waiting;
+    while ((waiting = take_waiting(identity, NULL)))
+        answer_waiting(waiting, NULL);
+}
+
+/* Its time is over, or its client may have gone, for which no messages are to be lost. */
+static void end_waiting(struct ls_held *held, void *owner)
+{
+    (void)held;
+    struct waiting *waiting = owner;
+    if (take_waiting(waiting->identity, waiting)) answer_waiting(waiting, NULL);
+}
+
+static const struct ls_held_hooks hooks = {.over = end_waiting, .gone = free_waiting};
+
+static void run_answer(struct session *session, void *arg)
+{
+    (void)session;
+    struct identity *identity = arg;
+    struct waiting *waiting;
+    identity->answering = false;
+    while ((identity->ready || !identity->conn) && (waiting = take_waiting(identity, NULL))) {
+        identity->ready = false; /* what arrives while the queue is emptied raises it again */
+        answer_waiting(waiting, identity->conn);
+    }
 }
 
 static void end_identity(struct session *session, struct identity *identity);
@@ -77,12 +193,14 @@ static void run_drop(struct session *session, void *arg)
 static void on_ready(void *ctx)
 {
     struct identity *identity = ctx;
-    wake_polls(identity);
+    identity->ready = true;
+    if (!identity->answering && identity->session && identity->token[0] != '\0')
+        identity->answering =
+            ls__session_post(identity->session, run_answer, identity_ref(identity), identity_unref, false, NULL) == 0;
     uint64_t max = identity->session ? identity->session->server->config.max_outbox : 0;
     if (max == 0 || identity->dropping || !identity->conn || ls_backend_waiting(identity->conn) <= max) return;
     identity->dropping = true;
-    atomic_fetch_add(&identity->refs, 1);
-    ls__session_post(identity->session, run_drop, identity, identity_unref, false, NULL);
+    ls__session_post(identity->session, run_drop, identity_ref(identity), identity_unref, false, NULL);
 }
 
 /* --- life of an identity; owner thread --- */
@@ -95,7 +213,6 @@ static struct identity *identity_new(struct session *session, const char *token,
     strcpy(identity->token, token);
     identity->rights = rights;
     pthread_mutex_init(&identity->lock, NULL);
-    pthread_cond_init(&identity->changed, NULL);
     struct ls_outlet outlet = {.ctx = identity, .ready = on_ready, .rights = rights};
     identity->conn = ls_backend_connect(session->backend, &outlet);
     if (!identity->conn) {
@@ -118,7 +235,7 @@ static void end_identity(struct session *session, struct identity *identity)
     ls_backend_disconnect(session->backend, identity->conn, false);
     if (identity->token[0] != '\0') ls__server_trim_later(session->server);
     identity->conn = NULL;
-    wake_polls(identity);
+    answer_all(identity);
     identity_unref(identity);
 }
 
@@ -163,14 +280,6 @@ struct api_call {
     size_t polled;
 };
 
-static void write_error(struct ls_buf *out, const char *message)
-{
-    ls_buf_clear(out);
-    ls_json_open(out, NULL, '{');
-    ls_json_put_str(out, "error", message);
-    ls_buf_char(out, '}');
-}
-
 static void fail_call(struct api_call *call, bool busy)
 {
     call->status = busy ? 503 : 500;
@@ -188,7 +297,7 @@ static int run_part(struct session *session, void (*fn)(struct session *session,
 static bool is_identity_of(const struct identity *identity, const struct api_call *call)
 {
     return strcmp(identity->token, call->token) == 0 && identity->rights.lua == call->rights.lua &&
-           identity->rights.source == call->rights.source;
+           identity->rights.source == call->rights.source && strcmp(identity->rights.user, call->rights.user) == 0;
 }
 
 /* The identity of a token, made at its first request (P25); so many may be at once as connections of a session.
@@ -236,56 +345,60 @@ static void run_message(struct session *session, void *arg)
     if (call->token[0] == '\0') end_identity(session, identity);
 }
 
-/* The flag is taken down first: what arrives while the queue is emptied raises it again. */
 static void run_poll(struct session *session, void *arg)
 {
     struct api_call *call = arg;
     struct identity *identity = find_identity(session, call);
     if (!identity) return;
-    pthread_mutex_lock(&identity->lock);
     identity->ready = false;
-    pthread_mutex_unlock(&identity->lock);
-    ls_buf_clear(&call->answer);
-    ls_json_open(&call->answer, NULL, '{');
-    ls_json_key(&call->answer, "result");
-    size_t before = call->answer.len;
-    call->polled = ls_backend_poll(identity->conn, &call->answer);
-    if (call->answer.len == before) ls_buf_str(&call->answer, "[]");
-    ls_buf_char(&call->answer, '}');
+    call->polled = write_messages(&call->answer, identity->conn);
     call->status = 200;
-    if (!call->identity) {
-        atomic_fetch_add(&identity->refs, 1);
-        call->identity = identity;
-    }
+    call->identity = identity_ref(identity);
     if (call->token[0] == '\0') end_identity(session, identity);
 }
 
-/* @return false when the time is over */
-static bool wait_ready(struct identity *identity, int64_t until)
-{
-    pthread_mutex_lock(&identity->lock);
-    while (!identity->ready && ls_cond_wait_until(&identity->changed, &identity->lock, until))
-        continue;
-    bool ready = identity->ready;
-    pthread_mutex_unlock(&identity->lock);
-    return ready;
-}
-
-/* P118: a waiting poll holds a thread of the HTTP server, so only some may. */
-static void poll_messages(struct ls_request *request, struct session *session, struct api_call *call, int64_t wait_ms)
+/* @return false: it cannot wait */
+static bool hold_poll(struct ls_request *request, struct session *session, struct identity *identity, int64_t wait_ms)
 {
     struct ls_server *server = request->web->server;
-    if (wait_ms > MAX_WAIT_MS) wait_ms = MAX_WAIT_MS;
-    int64_t until = ls_now_ns() + ls_ms(wait_ms > 0 ? wait_ms : 0);
-    bool may_wait = atomic_fetch_add(&server->polls_waiting, 1) < MAX_POLLS && wait_ms > 0 && call->token[0] != '\0';
-    for (;;) {
-        (void)run_part(session, run_poll, call);
-        if (call->polled > 0 || call->status != 200 || !may_wait || !wait_ready(call->identity, until)) break;
-        if (atomic_load(&session->ended) || atomic_load(&server->phase) != PHASE_RUNNING) break;
+    struct waiting *waiting = ls_zalloc(sizeof *waiting);
+    if (!waiting) return false;
+    struct ls_reply reply;
+    ls_reply_init(&reply, 200, "application/json");
+    ls_reply_header(&reply, "Cache-Control", "no-store");
+    ls_reply_hold(&reply, request->http, &waiting->lines);
+    int fd = ls_buf_failed(&waiting->lines) ? -1 : ls_http_take(request->http, NULL);
+    waiting->identity = identity_ref(identity);
+    waiting->session = ls__session_ref(session);
+    if (fd < 0) {
+        free_waiting(waiting);
+        return false;
     }
-    atomic_fetch_sub(&server->polls_waiting, 1);
+    LS_ERR(err);
+    pthread_mutex_lock(&identity->lock);
+    waiting->held = ls_held_new(server->front, fd, wait_ms, &hooks, waiting, &err);
+    waiting->listed = waiting->held;
+    if (waiting->held) DL_APPEND(identity->waiting, waiting);
+    if (waiting->held) atomic_fetch_add(&server->polls_waiting, 1);
+    pthread_mutex_unlock(&identity->lock);
+    if (!waiting->held)
+        free_waiting(waiting);
+    else if (ls__session_post(session, run_answer, identity_ref(identity), identity_unref, false, NULL) < 0)
+        answer_all(identity); /* else it answers what came before the poll was in the list */
+    return true;
+}
+
+/* @return false: it is answered later */
+static bool poll_messages(struct ls_request *request, struct session *session, struct api_call *call, int64_t wait_ms)
+{
+    (void)run_part(session, run_poll, call);
+    bool wait = call->status == 200 && call->polled == 0 && wait_ms > 0 && call->token[0] != '\0' &&
+                atomic_load(&request->web->server->polls_waiting) < MAX_POLLS;
+    bool held =
+        wait && hold_poll(request, session, call->identity, wait_ms < MAX_WAIT_MS ? wait_ms : (int64_t)MAX_WAIT_MS);
     identity_unref(call->identity);
     call->identity = NULL;
+    return !held;
 }
 
 static int send_json(struct ls_request *request, int status, const char *text, size_t len)
@@ -293,7 +406,8 @@ static int send_json(struct ls_request *request, int status, const char *text, s
     struct ls_reply reply;
     ls_reply_init(&reply, status, "application/json");
     ls_reply_header(&reply, "Cache-Control", "no-store");
-    if (status == 405) ls_reply_header(&reply, "Allow", "POST");
+    if (status == 404) ls_reply_header(&reply, LS_MARK, LS_MARK_GONE);
+    if (status == 405) ls_reply_header(&reply, "Allow", "%s", ls_request_methods("/api/"));
     reply.body = text;
     reply.len = len;
     return ls_reply_send(&reply, request->http);
@@ -308,13 +422,13 @@ int ls__api_fail(struct ls_request *request, int status, const char *message)
     return status;
 }
 
-/* A request, or its answer, for which the session has no room (L5). */
 static int send_full(struct ls_request *request)
 {
-    char text[160];
-    snprintf(text, sizeof text, "There is no room for the request or its answer: " LS_MEMORY_LIMIT_TEXT ".",
-             (unsigned long long)request->web->server->config.memory_limit);
-    return ls__api_fail(request, 500, text);
+    struct ls_buf text = LS_BUF_INIT;
+    write_full(&text, request->web->server);
+    send_json(request, 500, ls_buf_text(&text), text.len);
+    ls_buf_release(&text);
+    return 500;
 }
 
 /* P25: the parameter, else the cookie. */
@@ -336,11 +450,8 @@ static int handle_body(struct ls_request *request, struct session *session, cons
     char token[TOKEN_SIZE] = "";
     if (ls_request_param(request, "client", token, sizeof token) == LS_PARAM_MALFORMED)
         return ls__api_fail(request, 400, "The parameter client is too long or not well formed.");
-    struct api_call call = {.token = token,
-                            .rights = ls_request_rights(request->web, request->info),
-                            .type = type,
-                            .body = body,
-                            .answer = LS_BUF_INIT};
+    struct api_call call = {
+        .token = token, .rights = ls_request_rights(request), .type = type, .body = body, .answer = LS_BUF_INIT};
     int rc = run_part(session, run_parse, &call);
     if (rc == LS_EBUSY) return ls__api_fail(request, 503, SESSION_BUSY_TEXT);
     if (rc < 0) return ls__api_fail(request, 404, "There is no such session.");
@@ -349,12 +460,15 @@ static int handle_body(struct ls_request *request, struct session *session, cons
         return call.bad_json ? ls__api_fail(request, 400, "The body is not JSON.") : send_full(request);
     }
     ls__session_touch(session);
+    bool now = true;
     if (call.batch->count == 1 && call.batch->messages[0].type == LS_MSG_POLL)
-        poll_messages(request, session, &call, call.batch->messages[0].wait_ms);
+        now = poll_messages(request, session, &call, call.batch->messages[0].wait_ms);
     else
         (void)run_part(session, run_message, &call);
     ls_batch_free(call.batch);
-    if (ls_budget_queue(&session->budget, call.answer.cap)) {
+    if (!now) {
+        /* nothing is written to it here */
+    } else if (ls_budget_queue(&session->budget, call.answer.cap)) {
         send_json(request, call.status, ls_buf_text(&call.answer), call.answer.len);
         ls_budget_unqueue(&session->budget, call.answer.cap);
     } else {

@@ -1,54 +1,20 @@
 /**
- * Which session the page belongs to, and the socket to it: it opens, reads frames, and after a loss tries again until the session is found to be gone
- * (F3 to F7, F213 to F219, S6). What messages mean is not its business.
+ * The socket to the session: it opens, reads frames, notices that the server is gone, and after a loss tries again until the session is found to be gone
+ * (F6, F7, F213 to F219, S6, R52 to R54). What messages mean is not its business.
  */
 import { parse, stringify } from './json.js';
 import { setReturning } from './keep.js';
 import { showNotice } from './overlay.js';
+import { BASE } from './place.js';
 import { connectQueue, debug, guard } from './store.js';
-
-const fromAddress = () => location.pathname.split('/')[1];
-
-/** @param {string} name */
-const cookie = (name) => document.cookie.match(`(?:^|;\\s*)${name}=([^;]+)`)?.[1];
-
-/** The address wins where it names a session for certain: cookies are shared by tabs, and but for one with the port in its name by ports (S10). */
-export function findSession() {
-  const address = fromAddress();
-  if (/^[0-9a-f]{32}$/.test(address)) return address;
-  const meta = document.querySelector('meta[name="ui-session"]')?.getAttribute('content');
-  return meta || cookie(`ui-session-${location.port}`) || cookie('ui-session') || address;
-}
-
-/** The page's path without the session, as the server knows it (F227). */
-export function pagePath() {
-  const { pathname } = location;
-  return (fromAddress() === session ? pathname.slice(session.length + 1) : pathname) || '/';
-}
-
-const TOKEN = 'ui-tab';
-let token = '';
-
-/** Names this tab to the server, whichever connection it has (R8). */
-export function tabToken() {
-  try {
-    token ||= sessionStorage.getItem(TOKEN) ?? '';
-  } catch { /* no storage here: the token lasts as long as the page */ }
-  return token || renewToken();
-}
-
-/** Another token, for a tab that shares its own with its duplicate. */
-export function renewToken() {
-  token = [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, '0')).join('');
-  try {
-    sessionStorage.setItem(TOKEN, token);
-  } catch { /* as above */ }
-  return token;
-}
 
 const FIRST_RETRY_MS = 1000;
 const LAST_RETRY_MS = 30000;
-const SILENCE_MS = 75000;
+const HEARTBEAT_MS = 20000; // unless the page says otherwise (--heartbeat)
+const MISSED = 2;
+const FRESH_MS = 2000; // what was heard from that short a time ago is there
+const ANSWER_MS = 500; // a page that is looked at again is to be current within a second (R52)
+const ASK_MS = 10000;
 
 let session = '';
 /** @type {WebSocket | null} */
@@ -56,8 +22,10 @@ let socket = null;
 let closed = false; // by the page, for good (F218)
 let delay = FIRST_RETRY_MS;
 let timer = 0;
-let lastFrame = 0;
-let heartbeats = false; // only a server that sends them may be found silent
+let lastFrame = 0; // or the beginning of the socket
+let unanswered = 0; // pings
+let pinged = 0;
+let roundTrip = 0;
 
 /** What page scripts hear of it. @type {Record<string, Set<(argument?: any) => void>>} */
 const listeners = { connect: new Set(), disconnect: new Set(), message: new Set(), error: new Set() };
@@ -85,19 +53,41 @@ export const connection = {
   onError: on('error'),
 };
 
-/** @type {{opened: () => void, frame: (messages: any[]) => void}} */
+/** @type {{opened: () => void, frame: (messages: any[]) => void, gone: () => void}} */
 let handlers;
 
 /** @param {string} id @param {typeof handlers} use */
 export function openConnection(id, use) {
   session = id;
   handlers = use;
-  addEventListener('online', retry);
+  addEventListener('online', resume);
   document.addEventListener('visibilitychange', () => {
     if (!document.hidden) resume();
   });
-  setInterval(() => isSilent(SILENCE_MS) && lost('Connection lost.'), SILENCE_MS / 5);
-  connect('Connection lost.');
+  const period = Number(document.querySelector('meta[name="ui-heartbeat"]')?.getAttribute('content') ?? HEARTBEAT_MS);
+  if (period) startHeartbeat(period);
+  connect('');
+}
+
+/** A half-open connection looks alive. A timer that is far too late has slept with its machine. @param {number} period */
+function startHeartbeat(period) {
+  let last = Date.now();
+  setInterval(() => {
+    const now = Date.now();
+    const slept = now - last > 3 * period;
+    last = now;
+    if (slept && !document.hidden) resume();
+    else if (!socket || now - lastFrame < period / 2) return;
+    else if (unanswered >= MISSED || socket.readyState !== WebSocket.OPEN) lost('Connection lost.');
+    else ping();
+  }, period);
+}
+
+/** The server answers at once, whatever the session does (R53). */
+function ping() {
+  unanswered++;
+  pinged = Date.now();
+  socket?.send('{"type":"ping"}');
 }
 
 /** Lets the connection go without a word: the page is left, or kept by the browser for Back. */
@@ -110,24 +100,32 @@ export function suspend() {
   old.close(1000);
 }
 
-/** The page is looked at again, so it is to be current at once; that it was without a connection is news only if there is none to be had. */
+/** The page is looked at again, so it is to be current at once; that it was without a connection is news only if there is none to be had (R52). */
 export function resume() {
-  if (isSilent(SILENCE_MS / 2)) suspend();
-  clearTimeout(timer);
-  if (socket || closed) return;
-  setReturning(true);
-  connect('Connection lost.');
+  if (closed) return;
+  const asked = socket;
+  const heard = lastFrame;
+  if (asked && Date.now() - heard < FRESH_MS) return;
+  if (asked?.readyState !== WebSocket.OPEN) return again();
+  ping();
+  setTimeout(() => socket === asked && lastFrame === heard && again(), Math.max(ANSWER_MS, 3 * roundTrip));
 }
 
-/** A half-open connection looks alive; a server that sends heartbeats is never silent for long. @param {number} forMs */
-const isSilent = (forMs) => heartbeats && socket?.readyState === WebSocket.OPEN && Date.now() - lastFrame > forMs;
+function again() {
+  suspend();
+  clearTimeout(timer);
+  setReturning(true);
+  connect('');
+}
 
-/** @param {string} refused says what it means if the server takes no socket */
+/** @param {string} refused says what it means if the server takes no socket, if that is known */
 function connect(refused) {
-  const opening = new WebSocket(`${location.protocol.replace('http', 'ws')}//${location.host}/ws/${session}`);
+  const opening = new WebSocket(`${location.protocol.replace('http', 'ws')}//${location.host}${BASE}ws/${session}`);
   socket = opening;
+  unanswered = 0;
+  lastFrame = Date.now();
   opening.onopen = () => {
-    refused = 'Connection lost.';
+    refused = '';
     delay = FIRST_RETRY_MS;
     lastFrame = Date.now();
     showNotice('');
@@ -140,15 +138,16 @@ function connect(refused) {
   };
   opening.onmessage = ({ data }) => socket === opening && guard('a frame', () => receive(parse(data)));
   opening.onerror = (event) => emit('error', event);
-  opening.onclose = () => socket === opening && lost(refused);
+  opening.onclose = () => socket === opening && lost(refused || 'Connection lost.');
 }
 
 /** @param {any} frame */
 function receive(frame) {
   lastFrame = Date.now();
+  if (unanswered === 1) roundTrip = lastFrame - pinged;
+  unanswered = 0;
   if (debug) console.debug('lsess <', frame);
   const messages = Array.isArray(frame) ? frame : [frame]; // F17
-  heartbeats ||= !messages.length;
   handlers.frame(messages);
   for (const message of messages) emit('message', message);
 }
@@ -171,15 +170,24 @@ function retryLater(why) {
 
 let asking = false;
 
-/** Asks first whether the session lives: a refused socket does not say why (F219). Never `/`, which makes sessions. */
+/**
+ * Asks whether the server would take a socket, since one that is refused does not say why (F219). Only an answer that bears the server's mark is its own: a
+ * proxy has others, and what is behind it is then not there just now (R54).
+ */
 async function retry() {
   if (asking || socket || closed) return;
   clearTimeout(timer);
   asking = true;
-  const status = await fetch(`/${session}`, { method: 'HEAD', cache: 'no-store' }).then((answer) => answer.status, () => 0);
+  const { mark, text } = await fetch(`${BASE}ws/${session}`, { method: 'POST', cache: 'no-store', signal: AbortSignal.timeout(ASK_MS) })
+    .then(async (answer) => ({ mark: answer.headers.get('X-Lsess'), text: await answer.text() }))
+    .catch(() => ({ mark: null, text: '' }));
   asking = false;
   if (closed || socket) return;
-  if (status === 404) location.replace('/');
-  else if (status) connect('The server takes no further page.');
-  else retryLater('The server cannot be reached.');
+  if (mark === 'ready') connect('The server would take the page, but no WebSocket comes through: a proxy before it has to pass Upgrade and Connection on.');
+  else if (mark === 'refused') retryLater(text.trim());
+  else if (mark !== 'gone') retryLater('The server cannot be reached.');
+  else {
+    closed = true;
+    handlers.gone();
+  }
 }

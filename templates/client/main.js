@@ -1,16 +1,18 @@
 /**
- * The browser client of lsess: shows variable 1 in the element with `ui-app` and keeps it in step with the server. Modules, bottom up: json; store; scroll; kinds;
- * value, keep; bind; view, list, arrival, reveal; overlay, connection; and here their start, what incoming messages mean, and what scripts of pages may use (F221 to F227).
+ * The browser client of lsess: shows variable 1 in the element with `ui-app` and keeps it in step with the server. Modules, bottom up: json, place; again; store; scroll;
+ * kinds; value, keep; bind; view, list, arrival, reveal; overlay, connection; and here their start, what incoming messages mean, and what scripts of pages may use (F221 to F227).
  * The module answers to /main.js and /main-*.js, so its imports are relative to itself and work for pages of any depth (F11, F12).
  */
+import { followOthers, startAgain, tellOthers } from './lsess-client/again.js';
 import { startArrival } from './lsess-client/arrival.js';
 import { findWidget, store } from './lsess-client/bind.js';
-import { connection, findSession, openConnection, pagePath, renewToken, resume, suspend, tabToken } from './lsess-client/connection.js';
+import { connection, openConnection, resume, suspend } from './lsess-client/connection.js';
 import { dropRow } from './lsess-client/list.js';
-import { addStyle, showLoss, showLosses, showNotice, showReloadErrors, startOverlay } from './lsess-client/overlay.js';
+import { addStyle, showEnd, showLoss, showLosses, showNotice, showReloadErrors, startOverlay } from './lsess-client/overlay.js';
+import { BASE, findSession, pagePath, renewToken, tabToken } from './lsess-client/place.js';
 import { revealing, settle } from './lsess-client/reveal.js';
 import { debug, describe, duringFrame, flush, get, guard, idle, ofId, receiveDestroy, receiveError, receiveUpdate, report, reset, send, takeWritten, update } from './lsess-client/store.js';
-import { commitAll } from './lsess-client/value.js';
+import { commitAll, recallTexts, unsentTexts } from './lsess-client/value.js';
 import { deliver, findKey, findView, keys, View, viewdef } from './lsess-client/view.js';
 
 /** Shows variable 1, first or anew. */
@@ -66,11 +68,12 @@ function takeUpdate({ properties: raw, ...data }) {
   if (varId === 1 && 'reload-losses' in properties) showLosses(properties['reload-losses']);
 }
 
-const place = () => pagePath() + location.search + location.hash;
+/** @param {string} session */
+const placeIn = (session) => pagePath(session) + location.search + location.hash;
 
 /** @param {string} session @param {View} appView */
 function pageInterface(session, appView) {
-  const tellUrl = () => update(1, undefined, { url: place() });
+  const tellUrl = () => update(1, undefined, { url: placeIn(session) });
   addEventListener('popstate', tellUrl); // F228
   const binding = {
     getWidget: findWidget,
@@ -103,9 +106,10 @@ function pageInterface(session, appView) {
     getAppView: () => appView,
     /** @param {string} url */
     navigateTo(url) {
-      const under = location.pathname.startsWith(`/${session}`);
-      const bare = under && /^\/(?!\/)/.test(url) && !url.startsWith(`/${session}`);
-      history.pushState(null, '', bare ? `/${session}${url}` : url); // below the session, so that a reload finds it
+      const root = BASE + session;
+      const named = url.startsWith(`/${session}`);
+      const bare = named || (location.pathname.startsWith(root) && /^\/(?!\/)/.test(url) && !url.startsWith(root));
+      history.pushState(null, '', bare ? root + url.slice(named ? session.length + 1 : 0) : url); // below the session, so that a reload finds it
       tellUrl();
     },
     /** Resolves when nothing waits to be sent, answered or shown (S85). */
@@ -134,6 +138,7 @@ function show(host, session) {
   let started = false;
   begin = () => {
     if (started) {
+      recallTexts();
       reset();
       view.resync(); // the server has forgotten this page's variables (F215)
       showReloadErrors({}); // what is still wrong comes with variable 1
@@ -145,9 +150,14 @@ function show(host, session) {
       document.dispatchEvent(new CustomEvent('ui-ready')); // S84
     }
     started = true;
-    duringFrame(() => send('watch', { varId: 1, client: { v: 1, tab: tabToken(), url: place() } })); // the whole handshake (F45, R8)
+    duringFrame(() => send('watch', { varId: 1, client: { v: 1, tab: tabToken(), url: placeIn(session) } })); // the whole handshake (F45, R8)
   };
-  openConnection(session, { opened: begin, frame: processFrame });
+  const gone = () => {
+    recallTexts();
+    showEnd(() => startAgain(session), unsentTexts);
+    followOthers(session, () => !unsentTexts().length);
+  };
+  openConnection(session, { opened: begin, frame: processFrame, gone });
   const commit = () => {
     commitAll();
     flush(false);
@@ -171,6 +181,7 @@ function start() {
   }
   addStyle('ui-no-flash-style', '.ui-new-view { display: none !important }'); // F13
   if (debug) addStyle('ui-debug-style', '.ui-error { outline: 2px dashed #d33 }'); // S29
+  tellOthers(session);
   startOverlay(session);
   startArrival();
   show(host, session);

@@ -3,6 +3,7 @@
  * over the page what is wrong with the site's files: failed Lua reloads (H99, H100) and viewdefs that cannot be used (F131). What a save has
  * replaced of the session's data (H49) is told in a card of its own.
  */
+import { BASE } from './place.js';
 import { report } from './store.js';
 
 /** @param {string} tag @param {object} properties @param {...(string | Node)} children */
@@ -20,17 +21,39 @@ export function addStyle(id, css) {
 const NOTICE = `
 #ui-notice, #ui-loss { position: fixed; z-index: 2147483000; inset: auto 1rem 1rem; box-sizing: border-box; width: fit-content; margin: auto; padding: .6em 1.1em;
   border-radius: 6px; background: #24292f; color: #fff; font: 14px/1.5 system-ui, sans-serif; text-align: center; box-shadow: 0 4px 18px #0005 }
-#ui-loss { bottom: 4rem; overflow-wrap: anywhere; cursor: pointer }`;
+#ui-loss { bottom: 4rem; overflow-wrap: anywhere; cursor: pointer }
+#ui-notice button { margin: .2em 0 .2em 1em; padding: .2em .9em; border: 1px solid #fff8; border-radius: 4px; background: none; color: inherit; font: inherit; cursor: pointer }`;
 
-/** Shows a text, or nothing. Sites restyle the notice by `#ui-notice`, or hide it. @param {string} text */
-export function showNotice(text) {
+/** Shows a text, or nothing. Sites restyle the notice by `#ui-notice`, or hide it. @param {string} text @param {...Node} buttons */
+export function showNotice(text, ...buttons) {
   const shown = document.getElementById('ui-notice');
   document.documentElement.classList.toggle('ui-disconnected', !!text);
   if (!text) return shown?.remove();
   addStyle('ui-notice-style', NOTICE);
   const notice = shown ?? element('div', { id: 'ui-notice', role: 'status' });
-  if (notice.textContent !== text) notice.textContent = text;
+  if (notice.textContent !== text) notice.replaceChildren(text, ...buttons);
   document.body.append(notice);
+}
+
+/**
+ * Says that the session is gone, for good, and what can be done (R54). The page stays as it was, with what was typed.
+ * @param {() => void} startAgain @param {() => string[]} unsent texts that were typed and not sent
+ */
+export function showEnd(startAgain, unsent) {
+  const copy = element('button', { type: 'button', onclick: () => copyText(unsent().join('\n\n')) }, 'Copy what was not sent');
+  const look = () => copy.hidden = !unsent().length;
+  showNotice('This session is gone: it has expired, or the server has been started anew.', element('button', { type: 'button', onclick: startAgain }, 'Start again'), copy);
+  document.addEventListener('input', look);
+  look();
+}
+
+/** Without the clipboard's own interface, which pages by plain HTTP do not have. @param {string} text */
+function copyText(text) {
+  const area = /** @type {HTMLTextAreaElement} */ (element('textarea', { value: text, style: 'position: fixed; opacity: 0' }));
+  document.body.append(area);
+  area.select();
+  document.execCommand('copy');
+  area.remove();
 }
 
 const LOSS_MS = 30000; // long enough to read and copy it
@@ -162,7 +185,7 @@ function section({ key, line, message, excerpt }) {
 /** Asks the server to open the file where the error is (C2). @param {string} key @param {number} [line] */
 async function openInEditor(key, line = 1) {
   const request = { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify({ key, line }) };
-  const answer = await fetch(`/api/open?session=${encodeURIComponent(session)}`, request).catch(String);
+  const answer = await fetch(`${BASE}api/open?session=${encodeURIComponent(session)}`, request).catch(String);
   if (typeof answer === 'string' || !answer.ok) report('the editor was not opened', typeof answer === 'string' ? answer : await answer.text());
 }
 

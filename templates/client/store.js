@@ -227,6 +227,9 @@ function trustSilence() {
 /** Whether the server has still to answer a write. @param {number} id */
 export const isWriting = (id) => writing.has(/** @type {Entry} */ (entries.get(id)));
 
+/** The value last heard from the server. @param {number} id */
+export const knownValue = (id) => entries.get(id)?.known;
+
 /** The object that holds the variable's place, where it can be exchanged; null if there is none, undefined if nothing is known. @param {number} id */
 export const ofId = (id) => entries.get(id)?.of;
 

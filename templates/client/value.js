@@ -5,7 +5,7 @@
 import { inner, isEdited, isUndefined, kindOf, mark, putEdit, rawValue, setWritten, textOf, touch } from './kinds.js';
 import { showLoss } from './overlay.js';
 import { notifyScroll } from './scroll.js';
-import { flushSoon, get, isWriting, ofId, online, same, update, watchExchange, writeElsewhere } from './store.js';
+import { flushSoon, get, isWriting, knownValue, ofId, online, same, update, watchExchange, writeElsewhere } from './store.js';
 
 let last = 0; // of the ids ui-N (F71)
 
@@ -167,6 +167,14 @@ export class Field {
   begin() {
     if (!isEdited(this.element)) this.of = undefined;
     else if (this.of === undefined) this.of = ofId(this.varId);
+  }
+
+  recall() {
+    const { element, varId } = this;
+    if (!this.sends || !isWriting(varId)) return;
+    setWritten(element, textOf(knownValue(varId)));
+    touch(element);
+    this.begin();
   }
 
   leave() {
@@ -418,6 +426,18 @@ export function moveEdit(old, element, edit, alike) {
   if (of && isEdited(element)) field.of = of;
   field.exchanged(ofId(field.varId));
   return true;
+}
+
+/** @param {Field} field */
+const holdsText = ({ kind, element }) => kind.shows === 'text' || FIELD.test(element.localName);
+
+/** Texts that were typed and that the server does not have (R54). */
+export const unsentTexts = () => [...fields].filter((field) => holdsText(field) && field.dirty())
+  .map((field) => rawValue(field.element)).filter((text) => typeof text === 'string' && text.trim());
+
+/** The connection is lost, and may have been dead for a while: texts that were sent and not answered are edits again (F217). */
+export function recallTexts() {
+  for (const field of fields) if (holdsText(field) && !mark(field.kind)) field.recall();
 }
 
 /** Commits every edit of the page, that of `first` before the others in document order (F118, F119). @param {Widget} [first] */

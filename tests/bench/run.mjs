@@ -10,6 +10,7 @@ import { once } from 'node:events';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import readline from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 
@@ -101,6 +102,44 @@ async function echoing(fn) {
     child.kill('SIGTERM');
     await once(child, 'exit');
   }
+}
+
+/** The echo over lib/front alone. */
+async function echo_front(fn) {
+  const port = 20000 + Math.floor(Math.random() * 20000);
+  const child = spawn(path.join(build, 'bench/echo_front'), [String(port)], { stdio: 'ignore' });
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  try {
+    return await fn(port, child);
+  } finally {
+    child.kill('SIGKILL');
+    await once(child, 'exit');
+  }
+}
+
+/** Open as many pages, look at the server, close them. @returns {Promise<Row[]>} memory, threads, work, time */
+async function holding(what, port, count, server, window = 10) {
+  const client = spawn(wire, [what, String(port), String(count)], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const lines = readline.createInterface({ input: client.stdout })[Symbol.asyncIterator]();
+  const next = async () => JSON.parse((await lines.next()).value);
+  await next();
+  const before = resident(server.pid);
+  client.stdin.write('\n');
+  const opened = await next();
+  await new Promise((resolve) => setTimeout(resolve, 1000));
+  const memory = (resident(server.pid) - before) / count, started = ticks(server.pid);
+  const threads = Number(/Threads:\s+(\d+)/.exec(fs.readFileSync(`/proc/${server.pid}/status`, 'utf8'))[1]);
+  await new Promise((resolve) => setTimeout(resolve, window * 1000));
+  const work = ticks(server.pid) - started;
+  client.stdin.end();
+  await once(client, 'exit');
+  const pages = `${count} idle pages`;
+  return [
+    { name: `${pages}: memory beside a session`, value: memory, unit: 'KiB' },
+    { name: `${pages}: threads`, value: threads, unit: '' },
+    { name: `${pages}: ${window} s`, value: work, unit: 'ticks' },
+    { name: `${pages}: opened in`, value: opened.value, unit: 's' },
+  ];
 }
 
 /** @param {Row} row @param {{floor?: number, target?: string, limit?: number, ratioLimit?: number, atLeast?: boolean}} judge */
@@ -336,6 +375,45 @@ const figures = {
       add({ name: 'idle: 200 pages, 10 s', value: ticks(child.pid) - before, unit: 'ticks' }, { target: '0 ticks', limit: 0 });
       for (const socket of pages) socket.terminate();
     });
+  },
+  /* Many pages that do nothing: what each takes beside its session, how many threads, and whether anything runs. */
+  async pages() {
+    const options = ['--max-connections', '10100', '--max-sessions', '0'];
+    for (const [count, ping] of [[2000, '0'], [2000, '20s'], [10000, '0']]) {
+      const [floor] = ping === '0' ? await echo_front((port, child) => holding('idle-echo', port, count, child)) : [];
+      const dir = path.join(top, 'templates/sites/blank');
+      const [memory, threads, work, opened] = await serving(dir, [...options, '--ping', ping], (port, child) =>
+        holding('idle', port, count, child, ping === '0' ? 10 : 20)); // each is pinged once in 20 s
+      if (ping !== '0') {
+        add({ ...work, name: `${work.name}, pings on` }, { target: '<= 0.2 % of a core', limit: 4 });
+        continue;
+      }
+      add(memory, { floor: floor.value, target: '<= 8 KiB', limit: 8 });
+      add(threads, { target: '<= 48', limit: 48 });
+      add(work, { target: '0 ticks', limit: 0 });
+      add(opened, count === 10000 ? { target: '<= 10 s', limit: 10 } : {});
+    }
+  },
+  /* One session runs items of 100 ms, one after the other: another one's answers (net.md N3). */
+  async slow() {
+    const dir = site('slow', `
+      app.count, app.add = 0, function(self) self.count = self.count + 1 end
+      local turns, begun = 0, os.clock()
+      repeat
+        for i = 1, 100000 do turns = turns + 1 end
+      until os.clock() - begun > 0.1
+      app.dwell = function(self)
+        local done = 0
+        for i = 1, turns do done = done + 1 end
+        self.count = self.count + done
+      end
+    `);
+    const runs = await repeat(3, () => serving(dir, [], async (port) => {
+      const [alone, beside] = rows(wire, 'beside', port, 1000);
+      return [{ ...beside, ratio: beside.value / alone.value, floor: alone.value }];
+    }));
+    const own = middle(runs[0]);
+    add(own, { floor: own.floor, target: '<= 2 x alone', ratioLimit: 2 });
   },
   async size() {
     const stripped = path.join(temporary, 'stripped');

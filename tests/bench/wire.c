@@ -12,12 +12,18 @@
  *     wire list PORT RUNS ITEMS         lua.ViewList: append, remove the first, reverse
  *     wire show PORT COUNT              create messages until the last value
  *     wire fanout PORT FILE SESSIONS    one save, many sessions
+ *     wire idle PORT COUNT              pages that watch their root and stay until standard input ends: the first
+ *                                       row when their sessions are there (a line is waited for then), the next when
+ *                                       all are; idle-echo: the same for echo_front, without sessions
+ *     wire beside PORT RUNS             a session's round trips, alone and while another runs items of 100 ms
  */
 #include "client.h"
 
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 static const char watch_app[] = "{\"userEvent\":true,\"messages\":[{\"type\":\"watch\",\"data\":{\"varId\":1}}]}";
@@ -405,6 +411,98 @@ static void bench_fanout(int port, const char *file, int count, int runs)
     free(pages);
 }
 
+static void await_line(void)
+{
+    char line[16];
+    fflush(stdout);
+    if (!fgets(line, sizeof line, stdin)) exit(0);
+}
+
+static void bench_idle(int port, int count, bool echo)
+{
+    struct rlimit files;
+    char(*ids)[64] = calloc((size_t)count, sizeof *ids), path[96];
+    struct client *pages = calloc((size_t)count, sizeof *pages);
+    getrlimit(RLIMIT_NOFILE, &files);
+    files.rlim_cur = files.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &files);
+    int64_t begun = now_ns();
+    for (int i = 0; i < count && !echo; i++)
+        new_session(port, ids[i]);
+    double sessions = (double)(now_ns() - begun) / 1e9;
+    row("sessions made", sessions, "s", NULL);
+    await_line();
+    begun = now_ns();
+    for (int i = 0; i < count; i++) {
+        snprintf(path, sizeof path, "/ws/%s", ids[i]);
+        pages[i] = ws_open(port, path);
+        ws_say(&pages[i], watch_app);
+        ws_until(&pages[i], echo ? "varId" : "\"varId\":1");
+        free(pages[i].bytes); /* nothing more is read */
+        pages[i] = (struct client){.fd = pages[i].fd};
+    }
+    row("pages opened", sessions + (double)(now_ns() - begun) / 1e9, "s", NULL);
+    await_line();
+}
+
+static int64_t answer_time(struct client *page)
+{
+    int64_t begun = now_ns();
+    trigger(page, 3);
+    ws_until(page, "\"varId\":2");
+    return now_ns() - begun;
+}
+
+static struct client open_counter(int port, const char *action)
+{
+    char id[64], text[512];
+    struct client page = open_page(port, id);
+    snprintf(
+        text, sizeof text,
+        "{\"userEvent\":true,\"messages\":[{\"type\":\"create\",\"data\":{\"id\":2,\"parentId\":1,\"properties\":{\"path\":\"count\",\"access\":\"r\"}}},"
+        "{\"type\":\"create\",\"data\":{\"id\":3,\"parentId\":1,\"properties\":{\"path\":\"%s\",\"access\":\"action\"}}}]}",
+        action);
+    ws_say(&page, text);
+    ws_until(&page, "\"varId\":2");
+    return page;
+}
+
+static atomic_bool going;
+
+static void *keep_busy(void *arg)
+{
+    struct client *page = arg;
+    char *frame = "{\"userEvent\":true,\"messages\":[{\"type\":\"update\",\"data\":{\"varId\":3,\"value\":null}}]}";
+    char answer[4096];
+    ws_say(page, frame); /* one is always waiting behind the one that runs */
+    while (atomic_load(&going)) {
+        ws_say(page, frame);
+        if (recv(page->fd, answer, sizeof answer, 0) <= 0) die("the busy session has gone");
+    }
+    return NULL;
+}
+
+static void bench_beside(int port, int runs)
+{
+    struct client quick = open_counter(port, "add()"), slow = open_counter(port, "dwell()");
+    pthread_t thread;
+    struct timespec pause = {.tv_nsec = 2000000};
+    for (int busy = 0; busy < 2; busy++) {
+        struct figures taken = {0};
+        atomic_store(&going, true);
+        if (busy) pthread_create(&thread, NULL, keep_busy, &slow);
+        for (int i = 0; i < runs; i++) {
+            figure(&taken, (double)answer_time(&quick) / 1000);
+            nanosleep(&pause, NULL);
+        }
+        qsort(taken.at, taken.count, sizeof *taken.at, by_size);
+        row(busy ? "p99 beside items of 100 ms" : "p99 alone", taken.at[taken.count * 99 / 100], "us", NULL);
+        free(taken.at);
+    }
+    atomic_store(&going, false);
+    pthread_join(thread, NULL);
+}
+
 int main(int argc, char **argv)
 {
     signal(SIGPIPE, SIG_IGN);
@@ -433,7 +531,13 @@ int main(int argc, char **argv)
         bench_show(port, ARG(3));
     else if (!strcmp(what, "fanout") && argc > 5)
         bench_fanout(port, argv[3], ARG(4), ARG(5));
+    else if (!strcmp(what, "idle"))
+        bench_idle(port, ARG(3), false);
+    else if (!strcmp(what, "idle-echo"))
+        bench_idle(port, ARG(3), true);
+    else if (!strcmp(what, "beside"))
+        bench_beside(port, ARG(3));
     else
-        die("usage: wire start|roundtrip|echo|events|echo-events|save|burst|sessions|list|show|fanout …");
+        die("usage: wire start|roundtrip|echo|events|echo-events|save|burst|sessions|list|show|fanout|idle|beside …");
     return 0;
 }

@@ -1,7 +1,7 @@
 /** Loss and return of the connection, tabs, and the page-level interface. */
 import assert from 'node:assert/strict';
 import { open, pageTest, patient, quiet, renewed, shown, useBrowser } from './lib/chromium.js';
-import { model, SESSION, update } from './lib/fake-server.js';
+import { model, PAGE, SESSION, update } from './lib/fake-server.js';
 
 useBrowser();
 const APP = {
@@ -41,8 +41,7 @@ pageTest('F212, F213, F215, F216: after a loss the page says so, reconnects and 
   await page.locator('#ui-notice').waitFor({ state: 'visible' });
   assert.equal(await offline(page), true);
   await page.locator('button').evaluate((e) => e.click());
-  await until('two refusals', () => server.refused >= 2);
-  await until('the notice of F219', async () => (await page.locator('#ui-notice').textContent()).includes('takes no further page'));
+  await page.locator('#ui-notice', { hasText: 'takes no further page' }).waitFor();
   assert.equal(await page.locator('li').count(), 2);
   const before = server.messages.length;
   await renewed(fixture, async () => {
@@ -104,17 +103,175 @@ pageTest('F218: disconnect() is final', async ({ server, page }) => {
   assert.equal(server.sockets.length, 1);
 });
 
-pageTest('F219: a session that is gone leads to the start page, and / is never probed', async ({ server, page, until }) => {
+/** Ends the session while its pages are open. */
+const endSession = (server) => {
+  server.alive = false;
+  for (const socket of server.sockets) socket.terminate();
+};
+
+pageTest('F219, R54: that a session is gone is said plainly, nothing is asked any more, and one click starts again', async (fixture) => {
+  const { server, page, until } = fixture;
+  await hurry(page);
+  await open(fixture, { 'App.DEFAULT': '<b>1</b>' });
+  await page.locator('b').waitFor();
+  const from = server.requests.length;
+  endSession(server);
+  await page.locator('#ui-notice', { hasText: 'This session is gone' }).waitFor();
+  assert.equal(await offline(page), true);
+  assert.equal(await page.locator('b').textContent(), '1');
+  await page.evaluate(() => {
+    dispatchEvent(new Event('online'));
+    document.dispatchEvent(new Event('visibilitychange'));
+  });
+  assert.equal(await page.getByText('Copy what was not sent').isVisible(), false);
+  await page.getByText('Start again').click();
+  await until('the start page', () => page.url() === `${server.origin}/`);
+  assert.deepEqual(server.requests.slice(from).filter((r) => /^\w+ \/[^.]*$/.test(r)), [`POST /ws/${SESSION}`, 'GET /']);
+});
+
+pageTest('R54: text that was typed and not sent stays on the page and can be copied', async (fixture) => {
+  const { server, page, context } = fixture;
+  model(server, { a: 'value', b: 'other', c: false });
+  await hurry(page);
+  const html = '<main><input ui-value="a"><textarea ui-value="b"></textarea><input type="checkbox" ui-value="c"></main>';
+  await open(fixture, { 'App.DEFAULT': html });
+  await shown(fixture);
+  await page.locator('input').first().click();
+  await page.keyboard.type('!edit');
+  endSession(server);
+  await page.getByText('Copy what was not sent').waitFor();
+  await page.locator('textarea').first().fill('two\nlines');
+  await page.getByText('Copy what was not sent').click();
+  await context.grantPermissions(['clipboard-read']);
+  assert.equal(await page.evaluate(() => navigator.clipboard.readText()), 'value!edit\n\ntwo\nlines');
+  assert.equal(await page.locator('input').first().inputValue(), 'value!edit');
+  await page.locator('input').first().fill('value');
+  await page.locator('textarea').first().fill('other');
+  await page.getByText('Copy what was not sent').waitFor({ state: 'hidden' });
+});
+
+pageTest('F217, R54: text that was sent on a dead connection is an edit again', async (fixture) => {
+  const { server, page } = fixture;
+  const values = { a: 'value', b: 'other' };
+  const html = '<main><input ui-value="a"><input ui-value="b"></main>';
+  model(server, values);
+  await hurry(page);
+  await patient(page);
+  await open(fixture, { 'App.DEFAULT': html });
+  await shown(fixture);
+  const field = (n) => page.locator('input').nth(n);
+  const edit = async (n, text) => {
+    await field(n).fill(text);
+    await field(n).blur();
+    await server.received('the write', (m) => m.data.value === text);
+  };
+  await edit(0, 'lost');
+  await edit(1, 'handled'); // but its answer is not heard
+  values.b = 'handled';
+  await renewed(fixture, async () => {
+    server.sockets.at(-1).terminate();
+    await server.show({ 'App.DEFAULT': html });
+  });
+  assert.deepEqual([await field(0).inputValue(), await field(1).inputValue()], ['lost', 'handled']);
+  const before = server.messages.length;
+  await field(1).focus();
+  await field(1).blur();
+  await field(0).focus();
+  await field(0).blur();
+  const again = () => server.messages.slice(before).filter((m) => 'value' in m.data).map((m) => m.data.value);
+  await fixture.until('the edit', () => again().length);
+  assert.deepEqual(again(), ['lost']);
+  endSession(server); // its answer was not heard
+  await page.getByText('Copy what was not sent').waitFor();
+});
+
+pageTest('R54: the tabs of a session that is gone land in one new session; where something is not sent a tab waits', async (fixture) => {
+  const { server, page, context, until } = fixture;
+  model(server, { a: 'value' });
+  const html = { 'App.DEFAULT': '<input ui-value="a">' };
+  await hurry(page);
+  await open(fixture, html);
+  const others = [await context.newPage(), await context.newPage()];
+  for (const other of others) {
+    await hurry(other);
+    await open({ server, page: other }, html);
+    await other.locator('input').waitFor();
+  }
+  await others[1].locator('input').click();
+  await others[1].keyboard.type('!edit');
+  server.next = 'fedcba9876543210fedcba9876543210';
+  endSession(server);
+  for (const each of [page, ...others]) await each.locator('#ui-notice', { hasText: 'This session is gone' }).waitFor();
+  const url = `${server.origin}/${server.next}`;
+  await page.getByText('Start again').click();
+  await until('the first', () => page.url() === url);
+  await until('the one that follows', () => others[0].url() === url);
+  assert.equal(await others[1].locator('input').inputValue(), 'value!edit');
+  await others[1].getByText('Start again').click();
+  await until('the one that waited', () => others[1].url() === url);
+  assert.equal(server.requests.filter((r) => r === 'GET /').length, 1);
+});
+
+pageTest('R54: tabs that start again at the same time begin one session', async (fixture) => {
+  const { server, page, context, until } = fixture;
+  await hurry(page);
+  await open(fixture, { 'App.DEFAULT': '<b>1</b>' });
+  const other = await context.newPage();
+  await hurry(other);
+  await open({ server, page: other }, { 'App.DEFAULT': '<b>1</b>' });
+  server.next = 'fedcba9876543210fedcba9876543210';
+  endSession(server);
+  await Promise.all([page, other].map((each) => each.getByText('Start again').click()));
+  for (const each of [page, other]) await until('the new session', () => each.url() === `${server.origin}/${server.next}`);
+  assert.equal(server.requests.filter((r) => r === 'GET /').length, 1);
+});
+
+for (const status of [404, 502, 503, 200]) {
+  pageTest(`R54: ${status} of a proxy says nothing of the session: the page waits until the server is there again`, async (fixture) => {
+    const { server, page } = fixture;
+    await hurry(page);
+    model(server, VALUES);
+    await open(fixture, APP);
+    await shown(fixture);
+    await renewed(fixture, async () => {
+      server.proxied = status;
+      server.sockets.at(-1).terminate();
+      await page.locator('#ui-notice', { hasText: 'The server cannot be reached. Trying again' }).waitFor();
+      server.proxied = 0;
+      await server.show(APP);
+    });
+  });
+}
+
+pageTest('R54: where no WebSocket comes through although the server would take one, the notice tells of the proxy', async (fixture) => {
+  const { server, page } = fixture;
   await hurry(page);
   await open({ server, page }, { 'App.DEFAULT': '<b>1</b>' });
   await page.locator('b').waitFor();
-  server.alive = false;
-  server.refuse = true;
-  const from = server.requests.length;
+  server.upgrade = (request, socket) => void socket.end('HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n');
   server.sockets.at(-1).terminate();
-  await until('the start page', () => page.url() === `${server.origin}/`);
-  assert.deepEqual(server.requests.slice(from).filter((r) => /^\w+ \/[^.]*$/.test(r)), [`HEAD /${SESSION}`, 'GET /']);
+  await page.locator('#ui-notice', { hasText: 'has to pass Upgrade and Connection on. Trying again' }).waitFor();
 });
+
+pageTest('N21: every address begins with the prefix that the page came by', async (fixture) => {
+  const { server, page, until } = fixture;
+  model(server, VALUES);
+  await hurry(page);
+  await open(fixture, APP);
+  await shown(fixture);
+  await page.evaluate(() => window.uiApp.navigateTo('/ship/3?x=1'));
+  assert.equal(page.url(), `${server.url}/ship/3?x=1`);
+  await page.evaluate((s) => window.uiApp.navigateTo(`/${s}/port`), SESSION);
+  assert.equal(page.url(), `${server.url}/port`);
+  const urls = () => server.messages.flatMap((m) => m.data.properties?.url ?? m.data.client?.url ?? []);
+  await until('the places', () => urls().length === 3);
+  assert.deepEqual(urls(), ['/', '/ship/3?x=1', '/port']);
+  server.next = 'fedcba9876543210fedcba9876543210';
+  endSession(server);
+  await page.getByText('Start again').click();
+  await until('the new session', () => page.url() === `${server.origin}/tool/${server.next}`);
+  assert.deepEqual(server.requests.filter((r) => !/^\w+ \/tool\//.test(r) && !r.includes('favicon')), []);
+}, { prefix: '/tool' });
 
 pageTest('F219: while the server is down the page waits', async (fixture) => {
   const { server, page } = fixture;
@@ -236,26 +393,66 @@ pageTest('S85: idle() resolves when all is answered and shown', async ({ server,
   assert.deepEqual(await page.locator('li').allTextContents(), ['1', '2']);
 });
 
-pageTest('S6: a server that sends heartbeats and falls silent is left', async ({ server, page, until }) => {
+/** Says to the page how often it asks whether the server is there. */
+const HEARTBEAT = (ms) => ({ page: PAGE.replace('<title>', `<meta name="ui-heartbeat" content="${ms}"><title>`) });
+
+pageTest('R53: an idle page pings; two that are missed end the connection', async (fixture) => {
+  const { server, page, until } = fixture;
+  await hurry(page);
+  await open(fixture, { 'App.DEFAULT': '<b>1</b>' });
+  await until('pings that are answered', () => server.pings >= 4);
+  assert.equal(server.sockets.length, 1);
+  assert.ok(server.frames.every(({ messages }) => messages.length), 'no other frame');
+  server.deaf = true;
+  const from = server.pings;
+  await until('a new socket', () => server.sockets.length === 2);
+  assert.ok(server.pings - from <= 3, `${server.pings - from} pings`);
+}, HEARTBEAT(200));
+
+pageTest('R53: 0 turns it off', async (fixture) => {
+  const { server, page } = fixture;
+  await page.addInitScript(() => {
+    window.periods = [];
+    window.setInterval = (run, ms) => window.periods.push(ms);
+  });
+  await open(fixture, { 'App.DEFAULT': '<b>1</b>' });
+  await page.locator('b').waitFor();
+  assert.deepEqual(await page.evaluate(() => window.periods), []);
+}, HEARTBEAT(0));
+
+pageTest('R52, S6: a page that is looked at again asks whether the server is there, or has another connection soon', async (fixture) => {
+  const { server, page, until } = fixture;
   await page.addInitScript(() => {
     const { now } = Date;
     window.skip = 0;
     Date.now = () => now() + window.skip;
   });
-  await hurry(page);
-  await open({ server, page }, { 'App.DEFAULT': '<b>1</b>' });
-  await page.locator('b').waitFor();
-  const silence = () => page.evaluate(() => {
+  model(server, VALUES);
+  await patient(page);
+  await open(fixture, APP);
+  await shown(fixture);
+  await page.evaluate(() => {
+    const look = () => { window.noticed ||= !!document.getElementById('ui-notice'); };
+    new MutationObserver(look).observe(document.body, { childList: true });
+  });
+  const comeBack = () => page.evaluate(() => {
     window.skip += 80000;
     document.dispatchEvent(new Event('visibilitychange'));
   });
-  await silence();
-  server.sockets.at(-1).send('[]');
+  await comeBack();
+  await until('an answer', () => server.pings === 1);
   server.send(update(1, undefined, { probe: '1' }));
   await page.waitForFunction(() => window.uiStore.get(1).properties.probe);
   assert.equal(server.sockets.length, 1);
-  await silence();
-  await until('a new socket', () => server.sockets.length === 2);
+  server.deaf = true;
+  await renewed(fixture, async () => {
+    const from = performance.now();
+    await comeBack();
+    await until('a new socket', () => server.sockets.length === 2);
+    assert.ok(performance.now() - from < 2000, 'within a second, on a machine that has other work');
+    await server.show(APP);
+  });
+  assert.ok(!await page.evaluate(() => window.noticed), 'without a word');
 });
 
 pageTest('F215, F217: what was edited without a connection is there after it, in controls of every kind, ' +

@@ -148,17 +148,25 @@ siteTest('H49: an edit that replaces rows of the run is told of on the page, ano
   assert.equal(await card.count(), 0);
 });
 
-siteTest('F215, F219: after a new start of the server the page finds its session gone and begins a new one', FILES, async (fixture) => {
-  const { site, page } = fixture;
+siteTest('F215, F219, R54: a page finds its session gone after a restart of the server, and begins another', FILES, async (fixture) => {
+  const { site, page, context } = fixture;
   await page.goto(site.origin);
   await reads(page, 'h1', 'Hello world');
   const before = page.url();
+  const other = await context.newPage();
+  await other.goto(before);
+  await reads(other, 'h1', 'Hello world');
   await site.stop();
   await page.locator('#ui-notice').waitFor();
   await site.start(site.port);
   await page.evaluate(() => dispatchEvent(new Event('online')));
+  await page.getByText('Start again').waitFor();
+  await other.reload();
+  await other.getByText('Start a new session').waitFor();
+  await page.getByText('Start again').click();
   await until('a new session', () => page.url() !== before && /\/[0-9a-f]{32}$/.test(page.url()));
   await reads(page, 'h1', 'Hello world');
+  await until('the other tab', () => other.url() === page.url());
 });
 
 const BROKEN = { ...FILES, 'lua/main.lua': 'error("nothing works")' };
@@ -269,7 +277,7 @@ siteTest('Q1: a page that names the built-in client preloads its modules; one wi
   const { site, page, context } = fixture;
   const preloads = async () => {
     const html = await (await get(context, site.origin)).text();
-    return [...html.matchAll(/rel="modulepreload" href="([^"]*)"/g)].map((match) => match[1]);
+    return [...html.matchAll(/rel="modulepreload" href="([^"]*)"/g)].map((match) => new URL(match[1], `${site.origin}/session`).pathname);
   };
   const links = await preloads();
   await page.goto(site.origin);

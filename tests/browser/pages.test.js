@@ -361,11 +361,11 @@ pageTest('S78, F235: a refresh keeps scroll and rows, an error is said, polling 
   await page.getByText('The session is gone.').waitFor();
 });
 
-pageTest('P8: the page of a session that is gone links to /', async ({ server, page }) => {
-  server.files['/gone'] = await template('pages/session-gone.html');
+pageTest('P8, N21: the page of a session that is gone links to the root', async ({ server, page }) => {
+  server.files['/gone'] = (await template('pages/session-gone.html')).replaceAll('{{base}}', './');
   await page.goto(`${server.origin}/gone`);
   await shot(page, 'session-gone');
-  assert.equal(await page.locator('a').getAttribute('href'), '/');
+  assert.equal(await page.locator('a').getAttribute('href'), './');
 });
 
 pageTest('L34: the page of a failed start shows the error and reloads when a file has changed', async ({ server, page, until }) => {

@@ -109,6 +109,15 @@ same "commands in man/lsess-control.7" \
 same "error codes in man/lsess-protocol.7" "$(listed lib/tracker/fault.h 's/^ *X([A-Z_]*, "[a-z-]*", "\([a-z-]*\)").*/\1/p' | grep .)" \
     "$(awk '/^\.Ss Errors/,/^\.El/' man/lsess-protocol.7 | sed -n 's/^\.It Li //p' | sort)"
 
+# What lsess-deploy.7 shows is what tests/proxies try, but for names and ports of a machine.
+shown=$(awk '/^\.Bd -literal/ { inside = 1; next } /^\.Ed/ { inside = 0 } inside' man/lsess-deploy.7 | sed 's/\\(dq/"/g; s/\\e/\\/g; s/^[ \t]*//' |
+    grep -vE '^(listen 443 |bind :443 |tool\.example \{|$)' | sort -u)
+tried=$(cat tests/fixtures/deploy/* | sed 's/@LSESS@/8080/g; s/@TLS@/443/g; s,@PEM@,/etc/ssl/both.pem,g; s,@CERT@,/etc/ssl/tool.pem,g; s,@KEY@,/etc/ssl/tool.key,g; s/^[ \t]*//')
+if [ "$(wc -l <<<"$shown")" -gt 40 ]; then ok; else finding "man/lsess-deploy.7 shows no configurations"; fi
+while IFS= read -r line; do
+    if grep -qxF -- "$line" <<<"$tried"; then ok; else finding "man/lsess-deploy.7 shows a line that no test tries: $line"; fi
+done <<<"$shown"
+
 # --- Lua functions ---
 
 while read -r name; do

@@ -19,6 +19,7 @@ const CIRCLE_MAX = 3, FILES_MAX = 25, LINES_MAX = 6000;
 const reserved = [
   [/^(lua5\.4\/)?(lua|lauxlib|lualib)\.h$/, ['vm', 'model', 'resolver', 'reload', 'console', 'session']],
   [/^civetweb\.h$/, ['http', 'server']],
+  [/^openssl\//, ['front']],
   [/^(inotifytools\/.*|sys\/inotify\.h)$/, ['hotload']],
 ];
 

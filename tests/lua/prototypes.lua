@@ -214,27 +214,27 @@ end)
 
 T.step("order, merging, entries made while processing", function()
     LOG = {}
-    local names = { "N1", "N2", "N3" }
+    local names = { "Queue1", "Queue2", "Queue3" }
     for _, name in ipairs(names) do
         local P = session:prototype(name, { v = 0, w = 0 })
         function P:mutate() table.insert(LOG, self.type) end
         _G["keep" .. name] = P:new { w = 1 }
     end
     load_text([[
-        session:prototype("N2", { v = 1, w = 0 })
-        session:prototype("N1", { v = 1, w = 0 })
-        session:prototype("N2", { v = 2 })
-        session:prototype("N2", { v = 3, w = 0 })
+        session:prototype("Queue2", { v = 1, w = 0 })
+        session:prototype("Queue1", { v = 1, w = 0 })
+        session:prototype("Queue2", { v = 2 })
+        session:prototype("Queue2", { v = 3, w = 0 })
     ]])
-    T.equal("L96 L88", table.concat(LOG, " "), "N2 N1")
-    T.equal("L99", rawget(keepN2, "w"), 1)
+    T.equal("L96 L88", table.concat(LOG, " "), "Queue2 Queue1")
+    T.equal("L99", rawget(keepQueue2, "w"), 1)
     LOG = {}
-    function session:prototypeLater() session:prototype("N3", { v = 5, w = 0 }) end
+    function session:prototypeLater() session:prototype("Queue3", { v = 5, w = 0 }) end
     load_text([[
-        local N1 = session:prototype("N1", { v = 9, w = 0 })
-        function N1:mutate() session:prototypeLater() end
+        local Queue1 = session:prototype("Queue1", { v = 9, w = 0 })
+        function Queue1:mutate() session:prototypeLater() end
     ]])
-    T.equal("L101", table.concat(LOG, " "), "N3")
+    T.equal("L101", table.concat(LOG, " "), "Queue3")
     local Loop = session:prototype("Loop", { v = 0 })
     local made, keep = 0, {}
     function Loop:mutate()

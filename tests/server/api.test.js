@@ -1,7 +1,10 @@
 /** The REST interface (P24, P25, P116–P119). */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { readdirSync } from 'node:fs';
+import net from 'node:net';
 import { after, before, test } from 'node:test';
-import { APP, Server, until } from './lib.js';
+import { APP, Server, until, within } from './lib.js';
 
 let server, id;
 
@@ -25,7 +28,7 @@ async function post(type, body, { client, session = id, headers = {} } = {}) {
 test('P24 other methods are 405, bad JSON is 400, an unknown type is 500', async () => {
   const get = await server.get(`/api/get?session=${id}`);
   assert.equal(get.status, 405);
-  assert.equal(get.headers.allow, 'POST');
+  assert.equal(get.headers.allow, 'OPTIONS, POST');
   assert.ok(JSON.parse(get.body).error);
   for (const body of ['', '{', 'nonsense', '{"varIds":[1]} x']) {
     const answer = await post('get', body);
@@ -121,20 +124,53 @@ test('P118 a wait ends with an empty list', async () => {
   assert.ok(performance.now() - begun >= 140);
 });
 
-test('P118 at most 16 polls wait at once; a further one is answered', async () => {
-  const clients = Array.from({ length: 20 }, (_, i) => `many${i}`);
+test('P118 N1 polls that wait hold no thread, and each is answered when something comes', async () => {
+  const few = await Server.start({ 'lua/main.lua': APP }, ['--http-workers', '2', '--max-session-connections', '100']);
+  const session = await few.session();
+  const ask = async (type, body, client) => {
+    const response = await few.fetch(`/api/${type}?session=${session}&client=${client}`, { method: 'POST', body: JSON.stringify(body) });
+    return { connection: response.headers.get('connection'), ...(await response.json()) };
+  };
+  const clients = Array.from({ length: 60 }, (_, i) => `many${i}`);
   for (const client of clients) {
-    await post('create', { id: 7, parentId: 1, properties: { path: 'count' } }, { client });
-    await post('poll', {}, { client });
+    await ask('create', { id: 7, parentId: 1, properties: { path: 'count' } }, client);
+    await ask('poll', {}, client);
   }
   const answers = [];
-  const all = clients.map((client) => post('poll', { wait: '60s' }, { client }).then(({ json }) => answers.push(json.result.length)));
-  await until(() => answers.length >= 4, 'four answers at once');
-  assert.equal((await server.get('/lsess-client/generation')).status, 200);
-  assert.deepEqual(answers, [0, 0, 0, 0], 'those that found no place');
-  const page = await server.page(id);
+  const all = clients.map((client) => ask('poll', { wait: '60s' }, client).then((answer) => answers.push(answer)));
+  const page = await few.page(session);
+  for (let i = 0; i < 20; i++) assert.equal((await few.get('/lsess-client/generation')).status, 200);
+  assert.equal(answers.length, 0);
   await page.eventTime(); // what the others wait for
   await Promise.all(all);
-  assert.deepEqual(answers.slice(4), Array(16).fill(1));
+  for (const { connection, result } of answers) assert.deepEqual([connection, result.length], ['close', 1]);
+
   await page.close();
+  const taken = () => readdirSync(`/proc/${few.pid}/fd`).filter((fd) => Number(fd) >= 512).length;
+  await until(() => taken() === 0, 'the end of all');
+  const last = ask('poll', { wait: '60s' }, 'many0');
+  await until(() => taken() === 1, 'one that waits');
+  const stopped = few.stop();
+  assert.deepEqual((await last).result, [], 'when the server stops');
+  await stopped;
+});
+
+test('P118 no message is lost to a poll whose client has gone', async () => {
+  await post('create', { id: 8, parentId: 1, properties: { path: 'count' } }, { client: 'leaving' });
+  await post('poll', {}, { client: 'leaving' });
+  const body = '{"wait":"60s"}';
+  const text = `POST /api/poll?session=${id}&client=leaving HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
+  for (let round = 0; round < 3; round++) {
+    const socket = net.connect(Number(new URL(server.url).port), '127.0.0.1');
+    let answer = '';
+    socket.on('data', (data) => (answer += data));
+    socket.end(text); // sends no more, which is all that can be told of one that has gone
+    await within(15000, once(socket, 'close'), 'the end');
+    assert.match(answer, /^HTTP\/1\.1 200 OK\r\n[^]*Connection: close\r\n[^]*\r\n\r\n\{"result":\[\]\}$/);
+  }
+  const page = await server.page(id);
+  await page.eventTime();
+  await page.close();
+  const { json } = await post('poll', { wait: '60s' }, { client: 'leaving' });
+  assert.ok(json.result.some((m) => m.type === 'update' && m.data.varId === 8), JSON.stringify(json));
 });

@@ -286,7 +286,7 @@ test('C2 P35 SIGTERM while a page computes in one message after the other ends a
   assert.ok(!busy.logs().some((text) => text.includes('does not return')), busy.run.output);
 });
 
-test('L5 N2 equal long texts in very many variables of one page do not hold up their session', async () => {
+test('L5 equal long texts in very many variables of one page do not hold up their session', async () => {
   const many = await Server.start({ 'lua/main.lua': `${APP}
     local app = session:getApp()
     app.text = ""

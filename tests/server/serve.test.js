@@ -36,6 +36,13 @@ test('C2 values that are no values are usage errors, exit status 2', async () =>
     ['--allow-origin', 'example.org'],
     ['--allow-origin', 'https://example.org/'],
     ['--allow-frame', 'https://example.org/'],
+    ['--trust-proxy', 'host.example'],
+    ['--trust-proxy', '10.0.0.0/33'],
+    ['--trust-forwarded'],
+    ['--auth-header', 'Remote-User'],
+    ['--base-path', 'tool'],
+    ['--base-path', '//evil.example'],
+    ['--base-path', '/a/../b'],
     ['--allow-frame', "https://a;script-src 'none'"],
     ['--allow-frame', 'https://*.example.org'],
     ['--client', 'other'],
@@ -58,9 +65,10 @@ test('C2 -h prints usage and exits 0; every option of the synopsis is there', as
   const { code, output } = await fails(['-h']);
   assert.equal(code, 0);
   for (const name of [
-    'dir', 'host', 'port', 'watch', 'open', 'socket', 'debounce', 'poll', 'session-timeout', 'memory-limit',
+    'dir', 'host', 'port', 'watch', 'open', 'socket', 'debounce', 'poll', 'session-timeout', 'heartbeat', 'memory-limit',
     'time-limit', 'workers', 'max-frame', 'max-messages', 'max-outbox', 'max-connections', 'max-session-connections',
     'max-sessions', 'max-variables', 'max-properties', 'max-timers', 'allow-origin', 'allow-frame',
+    'trust-proxy', 'trust-forwarded', 'auth-header', 'auth', 'base-path',
     '[no-]allow-lua-property', 'sandbox', 'env', 'client', 'strict-port', 'keep-removed-methods', 'cert', 'key',
     'log-file', 'json-log', 'config',
   ])

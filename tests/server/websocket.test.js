@@ -169,6 +169,36 @@ test('P39 nothing is sent on connect', async () => {
   await page.close();
 });
 
+test('R53 a heartbeat of a page is answered at once, also while its session computes', async () => {
+  const id = await server.session();
+  const busy = await server.page(id), page = await server.page(id);
+  await busy.watchApp();
+  busy.create(2, 'sleep()', { access: 'action' });
+  await page.watchApp();
+  const from = page.frames.length;
+  busy.send({ userEvent: true, messages: [{ type: 'update', data: { varId: 2, value: null } }] });
+  page.send(GET_APP);
+  page.send('{"type":"ping"}');
+  await until(() => page.frames.length > from, 'an answer');
+  assert.equal(page.frames[from], '[]');
+  await until(() => page.frames.length > from + 1, 'the end of the action');
+  await busy.close();
+  await page.close();
+});
+
+test('R53 --heartbeat: a page is told of another time than the one that it knows', async () => {
+  const told = async (options) => {
+    const other = await Server.start({ 'lua/main.lua': APP }, options);
+    const { body } = await other.get(`/${await other.session()}`);
+    await other.stop();
+    return body.match(/<meta name="ui-heartbeat" content="(\d+)">/)?.[1];
+  };
+  assert.equal(await told([]), undefined);
+  assert.equal(await told(['--heartbeat', '20s']), undefined);
+  assert.equal(await told(['--heartbeat', '3s']), '3000');
+  assert.equal(await told(['--heartbeat', '0']), '0');
+});
+
 test('P36 binary frames, fragments and pings between them', async () => {
   const state = await rawSocket(await server.session());
   const binary = await server.page(await server.session());

@@ -1,4 +1,4 @@
-/* The executor: order, ownership, growth of the pool, closing, timers (P40, P40a, N4). */
+/* The executor: order, ownership, growth of the pool, closing, timers (P40, P40a). */
 #include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>

@@ -327,7 +327,7 @@ static void test_deleted(
 
 static void test_absent_waits(
     void **
-        /* N2, H24: a file that is gone is told of after the window, and waiting for that takes no time of a processor
+        /* H24: a file that is gone is told of after the window, and waiting for that takes no time of a processor
          * */
         state)
 {

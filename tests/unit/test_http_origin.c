@@ -173,7 +173,7 @@ static void Q3_P91a_who_is_the_user_at_this_machine(void **state)
         if (local != asked->expected)
             fail_msg("%s from %s with %s: %s", asked->method, asked->peer, asked->headers,
                      local ? "let in" : "refused");
-        struct ls_rights rights = ls_request_rights(&web, &info);
+        struct ls_rights rights = ls_request_rights(&(struct ls_request){.web = &web, .info = &info});
         assert_int_equal(rights.source, local);
         assert_int_equal(rights.lua, asked->lua_property > 0 || (asked->lua_property < 0 && local));
     }

@@ -90,7 +90,7 @@ static void test_silence_is_broken_by_a_heartbeat_S6(void **state)
     char id[33], text[1024];
     size_t len = 0;
     prepare(&fixture, &config);
-    config.heartbeat_ms = 100;
+    config.ping_ms = 100;
     start(&fixture, &config);
     make_session(fixture.ready.port, id);
     int64_t begun = ls_now_ns();
@@ -110,7 +110,7 @@ static void test_a_peer_that_misses_two_pings_is_dropped_S6(void **state)
     char id[33], text[4096];
     size_t len = 0;
     prepare(&fixture, &config);
-    config.heartbeat_ms = 60;
+    config.ping_ms = 60;
     start(&fixture, &config);
     make_session(fixture.ready.port, id);
     int fd = open_page(fixture.ready.port, id);
@@ -130,7 +130,7 @@ static void test_a_peer_that_answers_pings_stays_S6(void **state)
     struct ls_server_config config;
     char id[33], text[8192];
     prepare(&fixture, &config);
-    config.heartbeat_ms = 60;
+    config.ping_ms = 60;
     start(&fixture, &config);
     make_session(fixture.ready.port, id);
     static const unsigned char pong[] = {0x8a, 0x80, 1, 2, 3, 4};
@@ -163,7 +163,7 @@ static void test_a_peer_whose_session_computes_stays_S6(void **state)
     write_file(
         fixture.dir, "lua/main.lua",
         "session:createAppVariable({ type = 'App', name = 'North', wait = function() os.execute('sleep 1') end })\n");
-    config.heartbeat_ms = 60;
+    config.ping_ms = 60;
     start(&fixture, &config);
     make_session(fixture.ready.port, id);
     int fd = open_page(fixture.ready.port, id);
@@ -223,6 +223,34 @@ static void test_P25_an_api_client_ends_some_time_after_its_last_request(void **
     } while (strstr(text, "\"clientId\":2") != NULL);
     assert_true(ls_now_ns() - begun >= ls_ms(100));
     assert_non_null(strstr(text, "\"id\":1"));
+    finish(&fixture);
+}
+
+/* A health check, a link preview: nothing of them joins the session that it got. */
+static void test_N20_a_session_that_nobody_joins_ends_soon(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    struct ls_server_config config;
+    char visited[33], joined[33], where[64], text[4096];
+    prepare(&fixture, &config);
+    config.visit_ms = 300;
+    start(&fixture, &config);
+    int64_t begun = ls_now_ns();
+    make_session(fixture.ready.port, joined);
+    int fd = open_page(fixture.ready.port, joined);
+    close(fd);
+    make_session(fixture.ready.port, visited);
+    snprintf(where, sizeof where, "/%s", visited);
+    do {
+        ask(fixture.ready.port, "GET", where, "", text, sizeof text);
+        assert_true(ls_now_ns() - begun < DEADLINE_NS);
+    } while (strstr(text, " 404 ") == NULL);
+    assert_true(ls_now_ns() - begun >= ls_ms(300));
+    assert_non_null(strstr(text, "\r\nX-Lsess: gone\r\n"));
+    snprintf(where, sizeof where, "/%s", joined);
+    ask(fixture.ready.port, "GET", where, "", text, sizeof text);
+    assert_non_null(strstr(text, " 200 "));
     finish(&fixture);
 }
 
@@ -355,6 +383,7 @@ int main(void)
         cmocka_unit_test(test_a_peer_that_answers_pings_stays_S6),
         cmocka_unit_test(test_a_peer_whose_session_computes_stays_S6),
         cmocka_unit_test(test_P25_an_api_client_ends_some_time_after_its_last_request),
+        cmocka_unit_test(test_N20_a_session_that_nobody_joins_ends_soon),
         cmocka_unit_test(test_P22a_a_body_has_a_limited_time_and_more_for_what_has_come),
         cmocka_unit_test(test_the_second_server_of_a_site_is_refused_C3),
         cmocka_unit_test(test_opening_and_stopping_again_and_again_leaves_nothing),

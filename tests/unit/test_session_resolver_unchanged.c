@@ -346,7 +346,7 @@ static const void *seen_at(int64_t id)
     return at;
 }
 
-/* N2: equal long strings are compared once for all variables that meet them, and by address from then on. */
+/* Equal long strings are compared once for all variables that meet them, and by address from then on. */
 static void n2_of_equal_long_strings_the_new_one_is_kept(void **state)
 {
     (void)state;

@@ -261,7 +261,7 @@ static struct fake_value *counting_method(struct fake *f, struct fake_value *sel
 {
     (void)self, (void)arg;
     ls_tracker_request_repeat(f->tracker);
-    assert_false(ls_tracker_detect(f->tracker)); /* N6: not from inside one */
+    assert_false(ls_tracker_detect(f->tracker)); /* not from inside one */
     return fake_int(f, (int)f->calls);
 }
 

@@ -31,13 +31,17 @@ export const PAGE = `<!doctype html>
 </html>`;
 
 export class FakeServer {
-  /** @param {{page?: string, files?: Record<string, string>, mounts?: Record<string, string>}} [options] */
-  constructor({ page = PAGE, files = {}, mounts = {} } = {}) {
-    this.page = page;
+  /**
+   * @param {{page?: string, files?: Record<string, string>, mounts?: Record<string, string>, prefix?: string}} [options]
+   */
+  constructor({ page = PAGE, files = {}, mounts = {}, prefix = '' } = {}) {
+    this.page = page.replace('src="/', `src="${prefix}/`);
+    this.prefix = prefix; // what the addresses begin with; a proxy has the rest
+    this.proxied = 0; // what a proxy answers to everything, since nobody is behind it
     this.files = files;
     this.mounts = mounts;
     this.session = SESSION;
-    this.alive = true; // answers HEAD /SESSION with 200
+    this.alive = true; // the session is there
     this.refuse = false; // refuses sockets
     this.down = false; // cannot be reached
     this.numbered = true; // tells with values which write it knows (R8), as if each were handled on arrival
@@ -57,7 +61,7 @@ export class FakeServer {
     await new Promise((done) => this.http.listen(port, '127.0.0.1', done));
     this.port = this.http.address().port;
     this.origin = `http://127.0.0.1:${this.port}`;
-    this.url = `${this.origin}/${this.session}`;
+    this.url = `${this.origin}${this.prefix}/${this.session}`;
     return this;
   }
 
@@ -68,9 +72,16 @@ export class FakeServer {
   }
 
   async answer(request, response) {
-    const { pathname } = new URL(request.url, this.origin);
     this.requests.push(`${request.method} ${request.url}`);
     const send = (status, type, body) => response.writeHead(status, { 'Content-Type': type, 'Cache-Control': 'no-store' }).end(body);
+    if (this.proxied || !request.url.startsWith(`${this.prefix}/`)) return send(this.proxied || 404, TYPES['.html'], 'the proxy');
+    const { pathname } = new URL(request.url.slice(this.prefix.length), this.origin);
+    if (pathname.startsWith('/ws/')) { // whether a socket would be taken
+      const mark = !this.alive || pathname !== `/ws/${this.session}` ? 'gone' : this.refuse ? 'refused' : 'ready';
+      response.setHeader('X-Lsess', mark);
+      const text = mark === 'refused' ? 'The server takes no further page.\n' : '';
+      return send({ gone: 404, refused: 503, ready: 204 }[mark], 'text/plain', text);
+    }
     if (request.method === 'POST') {
       let body = '';
       for await (const part of request) body += part;
@@ -89,6 +100,11 @@ export class FakeServer {
       response.setHeader('Set-Cookie', `ui-session=${this.session}; Path=/; SameSite=Lax`);
       return send(200, TYPES['.html'], this.page);
     }
+    if (pathname === '/' && this.next) { // a session is begun
+      this.session = this.next;
+      this.alive = true;
+      return response.writeHead(302, { Location: `${this.prefix}/${this.session}` }).end();
+    }
     if (pathname === '/') return send(200, TYPES['.html'], '<title>start page</title>');
     return send(404, 'text/plain', 'not found');
   }
@@ -102,7 +118,7 @@ export class FakeServer {
   }
 
   upgrade(request, socket, head) {
-    if (this.refuse || request.url !== `/ws/${this.session}`) {
+    if (this.refuse || this.proxied || request.url !== `${this.prefix}/ws/${this.session}`) {
       this.refused = (this.refused ?? 0) + 1;
       socket.end('HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n\r\n');
       return;
@@ -111,6 +127,11 @@ export class FakeServer {
       this.sockets.push(ws);
       ws.on('message', (data) => {
         const frame = JSON.parse(String(data));
+        if (frame.type === 'ping') {
+          this.pings = (this.pings ?? 0) + 1;
+          if (!this.deaf) ws.send('[]');
+          return;
+        }
         frame.at = performance.now();
         this.frames.push(frame);
         this.number(ws, frame);
@@ -126,7 +147,7 @@ export class FakeServer {
       if (type === 'create' && /^(w|action)$/.test(data.properties.access)) this.writeOnly.add(data.id);
       if (type !== 'update' || data.seq === undefined) continue;
       this.handled.set(data.varId, data.seq);
-      if (this.writeOnly.has(data.varId)) ws.send(JSON.stringify({ type, data: { varId: data.varId, seq: data.seq } }));
+      if (this.writeOnly.has(data.varId) && !this.deaf) ws.send(JSON.stringify({ type, data: { varId: data.varId, seq: data.seq } }));
     }
   }
 

@@ -38,9 +38,10 @@ export class Site {
     await writeFile(file, text);
   }
 
-  /** Starts the server and resolves when it accepts connections. */
-  async start(port = 0) {
-    const args = ['serve', this.folder, '--port', String(port), '--watch', '--json-log', '--socket', path.join(this.parent, 'socket')];
+  /** Starts the server and resolves when it accepts connections. @param {number} [port] @param {string[]} [options] */
+  async start(port = 0, options = []) {
+    const socket = path.join(this.parent, 'socket');
+    const args = ['serve', this.folder, '--port', String(port), '--watch', '--json-log', '--socket', socket, ...options];
     if (port) args.push('--strict-port');
     this.process = spawn(BINARY, args, { stdio: ['ignore', 'pipe', 'pipe'] });
     this.output = [];

@@ -1,5 +1,4 @@
-/* What civetweb's interface does not give: the descriptor of a connection, an end that does not read on, and a time
- * limit for the body of a request (P22a).
+/* The body of a request: a time limit for it, and an end that does not read it on (P22a).
  *
  * civetweb limits the time of a request's head, but not that of its body, which it reads on even after an early answer.
  * So an answer that leaves a body unread ends the connection: what the peer has sent by then is thrown away for a
@@ -9,44 +8,13 @@
  * Threads: civetweb's workers; the timer's. */
 #include "http/http.h"
 
-#include <arpa/inet.h>
-#include <dirent.h>
-#include <netinet/in.h>
 #include <poll.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <utlist.h>
 
 #include "base/clock.h"
 
 enum { BODY_RATE = 65536 /* bytes a second */ };
-
-/* --- the descriptor --- */
-
-static bool is_descriptor_of(int fd, const struct mg_request_info *info)
-{
-    struct sockaddr_in peer, self;
-    socklen_t peer_len = sizeof peer, self_len = sizeof self;
-    char text[INET_ADDRSTRLEN];
-    return getpeername(fd, (struct sockaddr *)&peer, &peer_len) == 0 && peer.sin_family == AF_INET &&
-           ntohs(peer.sin_port) == info->remote_port && getsockname(fd, (struct sockaddr *)&self, &self_len) == 0 &&
-           ntohs(self.sin_port) == info->server_port && inet_ntop(AF_INET, &peer.sin_addr, text, sizeof text) &&
-           strcmp(text, info->remote_addr) == 0;
-}
-
-int ls_http_descriptor(const struct mg_request_info *info)
-{
-    DIR *dir = opendir("/proc/self/fd");
-    int found = -1;
-    struct dirent *entry;
-    while (dir && found < 0 && (entry = readdir(dir))) {
-        int fd = atoi(entry->d_name);
-        if (entry->d_name[0] != '.' && is_descriptor_of(fd, info)) found = fd;
-    }
-    if (dir) closedir(dir);
-    return found;
-}
 
 void ls_http_linger(int fd, int64_t ms)
 {

@@ -1,0 +1,391 @@
+/* What a WebSocket of the front does over time and under load: flow control, what is not read, memory that is refused,
+ * pings, the end of what does not end, and that nobody waits for a slow one (N3, N6, N10, N11, P37, P40b, P69). */
+#include "front_peer.h"
+
+static struct ls_front *open_front(uint64_t max_outbox, int64_t ping_ms, int64_t alive_ms)
+{
+    struct ls_front_config config = {
+        .max_frame = (uint64_t)64 << 20, .max_outbox = max_outbox, .ping_ms = ping_ms, .alive_ms = alive_ms};
+    LS_ERR(err);
+    struct ls_front *front = ls_front_open(&config, &err);
+    assert_non_null(front);
+    return front;
+}
+
+static void test_begins_with_what_came_behind_the_head(void **state)
+{
+    (void)state;
+    struct ls_front *front = open_front(0, 0, 0);
+    unsigned char *bytes;
+    size_t len = peer_frame(0x81, "early", 5, &bytes);
+    struct ls_ws_start start = {
+        .answer = "HTTP/1.1 101 \r\n\r\n", .answer_len = 17, .first = (char *)bytes, .first_len = len - 2};
+    struct peer peer = {.fd = -1};
+    peer_open_as(&peer, front, &start);
+    peer_send_raw(&peer, bytes + len - 2, 2);
+    while (peer.len < 17)
+        assert_true(peer_more(&peer));
+    assert_memory_equal(peer.in, start.answer, 17);
+    memmove(peer.in, peer.in + 17, peer.len -= 17);
+    peer_expect(&peer, 0x81, "early", 5);
+    peer_end(&peer);
+    free(bytes);
+    ls_front_close(front);
+}
+
+/* P40b: what was received before the pause is not looked at either. */
+static void test_pause(void **state)
+{
+    (void)state;
+    struct ls_front *front = open_front(0, 0, 0);
+    struct peer peer;
+    peer_open(&peer, front);
+    peer.pause = true;
+    for (int i = 0; i < 150; i++)
+        peer_send(&peer, 0x81, "step", 4, 0);
+    shutdown(peer.fd, SHUT_WR);
+    for (int i = 0; i < 150; i++) {
+        peer_expect(&peer, 0x81, "step", 4);
+        assert_int_equal(atomic_load(&peer.messages), i + 1);
+        assert_int_equal(atomic_load(&peer.overs), 0);
+        ls_ws_resume(peer.ws);
+    }
+    peer_end(&peer);
+    ls_front_close(front);
+}
+
+/* One that is paused and cut ends all the same. */
+static void test_cut_while_paused(void **state)
+{
+    (void)state;
+    struct ls_front *front = open_front(0, 0, 0);
+    struct peer peer;
+    peer_open(&peer, front);
+    peer.pause = true;
+    peer_send(&peer, 0x81, "stop", 4, 0);
+    peer_send(&peer, 0x81, "never", 5, 0);
+    WAIT_FOR(atomic_load(&peer.messages) == 1);
+    ls_ws_cut(peer.ws);
+    ls_ws_cut(peer.ws);
+    WAIT_FOR(atomic_load(&peer.overs) == 1);
+    assert_false(atomic_load(&peer.ended_well));
+    ls_ws_send(peer.ws, LS_WS_TEXT, NULL);
+    ls_ws_close(peer.ws, 1000, "");
+    ls_ws_resume(peer.ws);
+    peer_end(&peer);
+    ls_front_close(front);
+}
+
+/* P69: a page that does not read is cut when too much waits; a large frame by itself is sent all the same. */
+static void test_not_read(void **state)
+{
+    (void)state;
+    struct ls_front *front = open_front(1 << 20, 0, 0);
+    struct peer peer;
+    peer_open(&peer, front);
+    size_t len = (size_t)8 << 20;
+    char *data = calloc(1, len);
+    struct ls_bytes *large = ls_bytes_new(data, len), *small = ls_bytes_new(data, 1000);
+    ls_ws_send(peer.ws, LS_WS_BINARY, large);
+    ls_ws_send(peer.ws, LS_WS_BINARY, small);
+    peer_expect(&peer, 0x82, data, len);
+    peer_expect(&peer, 0x82, data, 1000);
+    assert_true(atomic_load(&peer.reserved_most) >= (long long)len);
+    WAIT_FOR(atomic_load(&peer.reserved) == 0);
+    ls_ws_send(peer.ws, LS_WS_BINARY, large);
+    int sent = 0;
+    for (; atomic_load(&peer.troubles) == 0 && sent < 5000; sent++)
+        ls_ws_send(peer.ws, LS_WS_BINARY, small);
+    assert_true(sent > 900 && sent < 1100);
+    assert_int_equal(atomic_load(&peer.kind), LS_WS_NOT_READ);
+    WAIT_FOR(atomic_load(&peer.overs) == 1);
+    ls_bytes_unref(large);
+    ls_bytes_unref(small);
+    peer_end(&peer);
+    free(data);
+    ls_front_close(front);
+}
+
+/* Pings from one that reads no pongs cost what they take, and end. */
+static void test_pings_not_read(void **state)
+{
+    (void)state;
+    struct ls_front *front = open_front(1 << 16, 0, 0);
+    struct peer peer;
+    peer_open(&peer, front);
+    for (int i = 0; i < 1000000 && peer_send(&peer, 0x89, "", 0, 0); i++)
+        continue;
+    WAIT_FOR(atomic_load(&peer.overs) == 1);
+    assert_int_equal(atomic_load(&peer.kind), LS_WS_NOT_READ);
+    assert_true(atomic_load(&peer.reserved_most) < 1 << 20);
+    peer_end(&peer);
+    ls_front_close(front);
+}
+
+/* L5: no room for a message that comes whole: the next one is read; for one in pieces: it ends. */
+static void test_no_room(void **state)
+{
+    (void)state;
+    struct ls_front *front = open_front(0, 0, 0);
+    struct peer peer;
+    size_t len = (size_t)4 << 20;
+    char *data = calloc(1, len);
+    memset(data, 'x', len);
+    peer_open(&peer, front);
+    atomic_store(&peer.room, 1 << 20);
+    peer_send(&peer, 0x81, data, len, 0);
+    WAIT_FOR(atomic_load(&peer.unkepts) == 1);
+    peer_send(&peer, 0x81, "next", 4, 0);
+    peer_expect(&peer, 0x81, "next", 4);
+    assert_int_equal(atomic_load(&peer.messages), 1);
+    for (int i = 0; i < 64; i++)
+        if (!peer_send(&peer, i == 0 ? 0x01 : 0x00, data, len / 64, 0)) break;
+    peer_expect_close(&peer, 1009);
+    assert_int_equal(atomic_load(&peer.unkepts), 2);
+    peer_end(&peer);
+    free(data);
+    ls_front_close(front);
+}
+
+/* P37: who announces much and sends little is given little. */
+static void test_announces_much(void **state)
+{
+    (void)state;
+    struct ls_front *front = open_front(0, 0, 0);
+    struct peer peer;
+    peer_open(&peer, front);
+    char *data = calloc(1, 100000);
+    peer_send_raw(&peer, "\x82\xff\x00\x00\x00\x00\x04\x00\x00\x00mask", 14);
+    peer_send_raw(&peer, data, 100000);
+    WAIT_FOR(atomic_load(&peer.reserved) >= 80000);
+    assert_true(atomic_load(&peer.reserved_most) < 400000);
+    peer_end(&peer);
+    free(data);
+    ls_front_close(front);
+}
+
+static void test_pings(void **state)
+{
+    (void)state;
+    struct ls_front *front = open_front(0, 200, 0);
+    struct peer peer;
+    peer_open(&peer, front);
+    for (int i = 0; i < 3; i++) {
+        int64_t since = ls_now_ns();
+        peer_expect(&peer, 0x89, "", 0);
+        assert_true(i == 0 || ls_now_ns() - since > ls_ms(90));
+        peer_send(&peer, 0x8a, "", 0, 0);
+    }
+    WAIT_FOR(atomic_load(&peer.silents) >= 3);
+    /* One that only sends, or is only sent to, is pinged, too: some proxies look at one way alone. */
+    int64_t until = ls_now_ns() + ls_ms(600);
+    while (ls_now_ns() < until) {
+        peer_send(&peer, 0x8a, "", 0, 0);
+        poll(NULL, 0, 20);
+    }
+    assert_true(atomic_load(&peer.silents) >= 5);
+    peer_end(&peer);
+    ls_front_close(front);
+}
+
+static void test_silent_peer_is_cut(void **state)
+{
+    (void)state;
+    struct ls_front *front = open_front(0, 150, 600);
+    struct peer peer, live;
+    peer_open(&peer, front);
+    peer_open(&live, front);
+    int64_t begun = ls_now_ns();
+    while (atomic_load(&peer.overs) == 0 && ls_now_ns() - begun < ls_ms(DEADLINE_MS)) {
+        peer_send(&live, 0x8a, "", 0, 0);
+        poll(NULL, 0, 20);
+    }
+    assert_true(ls_now_ns() - begun >= ls_ms(600));
+    assert_int_equal(atomic_load(&peer.kind), LS_WS_SILENT);
+    assert_int_equal(atomic_load(&live.overs), 0);
+    peer_end(&peer);
+    peer_end(&live);
+    ls_front_close(front);
+}
+
+/* N10: the peer has 2 s to answer a close frame; `over` is told when it is cut. */
+static void test_close_is_not_answered(void **state)
+{
+    (void)state;
+    struct ls_front *front = open_front(0, 0, 0);
+    struct peer peer;
+    peer_open(&peer, front);
+    int64_t begun = ls_now_ns();
+    ls_ws_close(peer.ws, 1001, "going");
+    ls_ws_close(peer.ws, 1000, "again");
+    peer_expect(&peer, 0x88, "\x03\xe9going", 7);
+    peer_send(&peer, 0x81, "still", 5, 0); /* is still given to the hook, whose answer goes nowhere */
+    WAIT_FOR(atomic_load(&peer.messages) == 1);
+    assert_int_equal(atomic_load(&peer.overs), 0);
+    WAIT_FOR(atomic_load(&peer.overs) == 1);
+    assert_true(ls_now_ns() - begun >= ls_ms(2000) && ls_now_ns() - begun < ls_ms(10000));
+    assert_false(atomic_load(&peer.ended_well));
+    size_t took = 0;
+    assert_int_equal(peer_next(&peer, &took).head, -1);
+    peer_end(&peer);
+    ls_front_close(front);
+}
+
+/* One that breaks the rules and then neither reads nor ends is rid of as well. */
+static void test_refused_and_stays(void **state)
+{
+    (void)state;
+    struct ls_front *front = open_front(0, 0, 0);
+    struct peer peer;
+    peer_open(&peer, front);
+    char *data = calloc(1, 65536);
+    peer_send(&peer, 0xff, "", 0, 0);
+    WAIT_FOR(atomic_load(&peer.overs) == 1); /* at once */
+    assert_int_equal(atomic_load(&peer.code), 1002);
+    while (peer_send_raw(&peer, data, 65536))
+        continue;
+    peer_end(&peer);
+    free(data);
+    ls_front_close(front);
+}
+
+static void test_front_closes_first(void **state)
+{
+    (void)state;
+    struct ls_front *front = open_front(0, 1000, 0);
+    static struct peer peers[20];
+    for (int i = 0; i < 20; i++)
+        peer_open(&peers[i], front);
+    peers[3].pause = true;
+    peer_send(&peers[3], 0x81, "a", 1, 0);
+    ls_ws_close(peers[4].ws, 1001, "");
+    WAIT_FOR(atomic_load(&peers[3].messages) == 1);
+    ls_front_close(front);
+    for (int i = 0; i < 20; i++) {
+        assert_int_equal(atomic_load(&peers[i].overs), 1);
+        assert_int_equal(atomic_load(&peers[i].gones), 0);
+        ls_ws_send(peers[i].ws, LS_WS_TEXT, NULL);
+        ls_ws_resume(peers[i].ws);
+        ls_ws_close(peers[i].ws, 1000, "");
+        peer_end(&peers[i]);
+    }
+}
+
+/* N3: what one message takes holds up that WebSocket and no other, however often, and some at the same time. */
+static void test_slow_ones_hold_up_nobody(void **state)
+{
+    (void)state;
+    struct ls_front *front = open_front(0, 0, 0);
+    struct peer slow[3], quick;
+    for (int i = 0; i < 3; i++) {
+        peer_open(&slow[i], front);
+        slow[i].slow_ms = 300;
+    }
+    peer_open(&quick, front);
+    for (int round = 1; round <= 3; round++) {
+        int done = 0;
+        for (int i = 0; i < 3; i++)
+            peer_send(&slow[i], 0x81, "slow", 4, 0);
+        for (; atomic_load(&slow[0].messages) < round && atomic_load(&slow[1].messages) < round; done++) {
+            peer_send(&quick, 0x81, "quick", 5, 0);
+            peer_expect(&quick, 0x81, "quick", 5);
+        }
+        assert_true(done >= 3);
+        for (int i = 0; i < 3; i++)
+            peer_expect(&slow[i], 0x81, "slow", 4);
+        assert_true(ls_front_threads(front) <= 4);
+    }
+    for (int i = 0; i < 3; i++)
+        peer_end(&slow[i]);
+    peer_end(&quick);
+    ls_front_close(front);
+}
+
+static void *send_many(void *ctx)
+{
+    struct peer *peer = ctx;
+    struct ls_bytes *bytes = ls_bytes_new("from a thread", 13);
+    for (int i = 0; i < 2000; i++)
+        ls_ws_send(peer->ws, LS_WS_TEXT, bytes);
+    ls_bytes_unref(bytes);
+    return NULL;
+}
+
+/* P38: frames of many threads are never interleaved, with a reader that is slower than they. */
+static void test_threads_send(void **state)
+{
+    (void)state;
+    struct ls_front *front = open_front(0, 0, 0);
+    struct peer peer;
+    pthread_t threads[4];
+    peer_open(&peer, front);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, send_many, &peer), 0);
+    for (int i = 0; i < 8000; i++)
+        peer_expect(&peer, 0x81, "from a thread", 13);
+    for (int i = 0; i < 4; i++)
+        pthread_join(threads[i], NULL);
+    peer_end(&peer);
+    ls_front_close(front);
+}
+
+/* N6: compressed both ways, beyond 1 KiB; small ones are not. */
+static void test_compressed(void **state)
+{
+    (void)state;
+    struct ls_front *front = open_front(0, 0, 0);
+    struct ls_ws_start start = {.deflate = 15};
+    struct peer peer = {.fd = -1};
+    size_t took = 0;
+    char text[4000];
+    memset(text, 'z', sizeof text);
+    peer_open_as(&peer, front, &start);
+    peer_send(&peer, 0x81, text, sizeof text, 0);
+    struct frame frame = peer_next(&peer, &took);
+    assert_int_equal(frame.head, 0xc1);
+    assert_true(frame.len < 100);
+    char small[100];
+    size_t len = frame.len;
+    memcpy(small, frame.data, len);
+    /* The same back, whole and in pieces: only the first frame of a message is marked. */
+    peer_send(&peer, 0xc1, small, len, 0);
+    frame = peer_next(&peer, &took);
+    assert_true(frame.head == 0xc1 && frame.len == len && memcmp(frame.data, small, len) == 0);
+    peer_send(&peer, 0x41, small, 3, 0);
+    peer_send(&peer, 0x89, "p", 1, 0);
+    peer_send(&peer, 0x80, small + 3, len - 3, 0);
+    frame = peer_next(&peer, &took);
+    assert_true(frame.head == 0x8a && frame.len == 1);
+    frame = peer_next(&peer, &took);
+    assert_true(frame.head == 0xc1 && frame.len == len && memcmp(frame.data, small, len) == 0);
+    peer_send(&peer, 0x81, text, 1024, 0);
+    frame = peer_next(&peer, &took);
+    assert_true(frame.head == 0x81 && frame.len == 1024);
+    peer_send(&peer, 0xc1, "\xff\xff\xff", 3, 0);
+    memmove(peer.in, peer.in + took, peer.len -= took);
+    peer_expect_close(&peer, 1007);
+    peer_end(&peer);
+    ls_front_close(front);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_begins_with_what_came_behind_the_head),
+        cmocka_unit_test(test_pause),
+        cmocka_unit_test(test_cut_while_paused),
+        cmocka_unit_test(test_not_read),
+        cmocka_unit_test(test_pings_not_read),
+        cmocka_unit_test(test_no_room),
+        cmocka_unit_test(test_announces_much),
+        cmocka_unit_test(test_pings),
+        cmocka_unit_test(test_silent_peer_is_cut),
+        cmocka_unit_test(test_close_is_not_answered),
+        cmocka_unit_test(test_refused_and_stays),
+        cmocka_unit_test(test_front_closes_first),
+        cmocka_unit_test(test_slow_ones_hold_up_nobody),
+        cmocka_unit_test(test_threads_send),
+        cmocka_unit_test(test_compressed),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
