@@ -106,6 +106,7 @@ int ls__http_begin_request(struct mg_connection *http)
 {
     int status = answer(http);
     ls_login_forget();
-    if (status > 0 && ls_request_body_left()) ls_http_end_early(http);
+    /* With 101 the connection is no longer civetweb's. */
+    if (status > 0 && status != 101 && ls_request_body_left()) ls_http_end_early(http);
     return status;
 }
