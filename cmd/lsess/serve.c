@@ -73,6 +73,13 @@ static void print_ready_json(const struct serving *serving)
     ls_json_open(&line, NULL, '{');
     ls_json_put_str(&line, "event", "ready");
     ls_json_put_str(&line, "url", ready->url);
+    if (ready->urls[0]) {
+        ls_json_open(&line, "urls", '[');
+        for (const char *const *url = ready->urls; *url; url++)
+            ls_json_put_str(&line, NULL, *url);
+        ls_buf_char(&line, ']');
+    }
+    if (ready->fingerprint) ls_json_put_str(&line, "fingerprint", ready->fingerprint);
     ls_json_put_str(&line, "dir", ready->dir);
     ls_json_put_str(&line, "socket", ready->socket_path);
     ls_json_put_int(&line, "pid", getpid());
@@ -97,6 +104,13 @@ static void print_start(const struct serving *serving, int64_t begun_ns)
     fprintf(stderr, "\n%slsess %s%s  ready in %" PRId64 " ms\n", paint(serving, BOLD), LS_VERSION,
             paint(serving, PLAIN), (ls_now_ns() - begun_ns + 999999) / 1000000);
     print_url(serving);
+    for (const char *const *url = ready->urls; *url; url++) {
+        fprintf(stderr, "  %s➜%s  Also:     %s", paint(serving, GREEN), paint(serving, PLAIN), paint(serving, CYAN));
+        show(stderr, *url, strlen(*url));
+        fprintf(stderr, "%s\n", paint(serving, PLAIN));
+    }
+    if (ready->fingerprint)
+        fprintf(stderr, "  %s➜%s  SHA-256:  %s\n", paint(serving, GREEN), paint(serving, PLAIN), ready->fingerprint);
     if (ready->dir)
         show_dir(&dir, ready->dir);
     else

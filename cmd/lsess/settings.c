@@ -27,7 +27,7 @@ enum source { FROM_DEFAULT, FROM_FILE, FROM_ENVIRONMENT, FROM_FLAG };
 /* name, letter, value in usage, kind, least, most, field, help */
 #define SETTINGS(X)                                                                                                    \
     X("dir", 0, "DIR", TEXT, 0, 0, dir, "the site folder; the same as the operand")                                    \
-    X("host", 0, "ADDR", TEXT, 0, 0, server.host, "address to listen on (default 127.0.0.1)")                          \
+    X("host", 0, "ADDR", LIST, 0, 0, hosts, "listen on this address, or unix:PATH (default 127.0.0.1; repeatable)")    \
     X("port", 0, "N", INT, 0, 65535, server.port, "port (default 8080; 0 = any free one)")                             \
     X("watch", 'w', NULL, SWITCH, 0, 0, server.watch, "hot reload: take up saved files")                               \
     X("open", 0, NULL, SWITCH, 0, 0, open, "open the browser")                                                         \
@@ -87,6 +87,7 @@ enum source { FROM_DEFAULT, FROM_FILE, FROM_ENVIRONMENT, FROM_FLAG };
       "fail when the port is taken, do not try the next ones")                                                         \
     X("keep-removed-methods", 0, NULL, SWITCH, 0, 0, server.keep_removed_methods,                                      \
       "a reload does not remove methods that are gone from the file")                                                  \
+    X("https", 0, NULL, SWITCH, 0, 0, https, "serve https and wss; without --cert with a certificate made here")       \
     X("cert", 0, "FILE", PATH, 0, 0, server.cert, "certificate (PEM): serve https and wss")                            \
     X("key", 0, "FILE", PATH, 0, 0, server.key, "private key of the certificate (PEM)")                                \
     X("verbose", 'v', NULL, VERBOSE, 0, 4, verbosity,                                                                  \
@@ -156,6 +157,8 @@ static const char *add_item(const struct setting *setting, struct text_list *lis
     } else if (strcmp(setting->name, "trust-proxy") == 0) {
         struct ls_net net;
         if (!ls_http_net_read(text, &net)) return "an address, or a net such as 10.0.0.0/8";
+    } else if (strcmp(setting->name, "host") == 0) {
+        if (*text == '\0') return "an address, a name, or unix:PATH";
     } else if (!is_origin(text)) {
         return "an origin such as https://example.org, without a path";
     }
@@ -365,6 +368,17 @@ static const char *path_beside(struct settings *settings, const char *file, cons
     return kept ? kept : path;
 }
 
+/* A Unix socket's as well. */
+static const char *host_beside(struct settings *settings, const struct setting *setting, const char *file,
+                               const char *text)
+{
+    if (strcmp(setting->name, "host") != 0 || !ls_has_prefix(text, "unix:")) return text;
+    struct ls_buf out = LS_BUF_INIT;
+    ls_buf_printf(&out, "unix:%s", path_beside(settings, file, text + 5));
+    char *kept = keep(settings, ls_buf_detach(&out, NULL));
+    return kept ? kept : text;
+}
+
 static const char *set_item(struct settings *settings, const struct setting *setting, const struct ls_config_item *item,
                             const char *file)
 {
@@ -372,9 +386,10 @@ static const char *set_item(struct settings *settings, const struct setting *set
     if (wanted) return wanted;
     if (item->kind == LS_CONFIG_BOOL) return set_text(settings, setting, item->flag ? "1" : "0");
     if (setting->kind == PATH) return set_text(settings, setting, path_beside(settings, file, item->text));
-    if (item->kind != LS_CONFIG_LIST) return set_text(settings, setting, item->text);
+    if (item->kind != LS_CONFIG_LIST)
+        return set_text(settings, setting, host_beside(settings, setting, file, item->text));
     for (char **element = item->list; !wanted && *element; element++)
-        wanted = set_text(settings, setting, *element);
+        wanted = set_text(settings, setting, host_beside(settings, setting, file, *element));
     return wanted;
 }
 
@@ -473,6 +488,18 @@ static int read_file(struct settings *settings, enum source *from)
 
 /* --- all --- */
 
+/* Below the state folder of the user (XDG). */
+static const char *own_certificate(struct settings *settings)
+{
+    const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
+    struct ls_buf path = LS_BUF_INIT;
+    if (state && state[0] == '/')
+        ls_path_join(&path, state, "lsess/https.pem");
+    else if (home && home[0] == '/')
+        ls_path_join(&path, home, ".local/state/lsess/https.pem");
+    return path.len > 0 ? keep(settings, ls_buf_detach(&path, NULL)) : NULL;
+}
+
 static int check_together(struct settings *settings, const struct command *command)
 {
     struct ls_server_config *server = &settings->server;
@@ -484,6 +511,9 @@ static int check_together(struct settings *settings, const struct command *comma
     if ((server->trust_forwarded || server->auth_header) && !settings->proxies.items)
         return usage_error(command, "--%s goes with --trust-proxy: it is the proxy that is believed",
                            server->auth_header ? "auth-header" : "trust-forwarded");
+    if (settings->https && !server->cert && !(server->own_cert = own_certificate(settings)))
+        return complain(STATUS_FAILED, "--https wants a folder for its certificate: set XDG_STATE_HOME or HOME");
+    server->hosts = settings->hosts.items;
     server->trust_proxies = settings->proxies.items;
     server->client_builtin = settings->client && strcmp(settings->client, "builtin") == 0;
     server->allow_origins = settings->origins.items;
@@ -517,6 +547,7 @@ int settings_read(struct settings *settings, const struct command *command, int 
 
 void settings_release(struct settings *settings)
 {
+    ls_free(settings->hosts.items);
     ls_free(settings->origins.items);
     ls_free(settings->embedders.items);
     ls_free(settings->proxies.items);

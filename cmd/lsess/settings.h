@@ -18,9 +18,9 @@ struct settings {
     const char *dir;    /* NULL = not given */
     const char *config; /* --config */
     const char *log_file, *client;
-    bool open, json_log;
+    bool open, json_log, https;
     int verbosity;
-    struct text_list origins, embedders, proxies, static_roots, env;
+    struct text_list hosts, origins, embedders, proxies, static_roots, env;
     bool distrusted;             /* the file is the site's, and the site is in the sandbox */
     struct ls_buf ignored;       /* keys that it must not set, for one line when the log is open */
     struct ls_site_config *file; /* owned; texts of lsess.lua */

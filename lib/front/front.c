@@ -45,6 +45,7 @@ static void end_all(struct ls_front *front)
 void ls_front_close(struct ls_front *front)
 {
     if (!front) return;
+    ls__relay_settle(front);
     pthread_mutex_lock(&front->lock);
     front->closing = true;
     pthread_mutex_unlock(&front->lock);
@@ -52,9 +53,12 @@ void ls_front_close(struct ls_front *front)
         ls__loop_stop(front->loops[i]);
     end_all(front);
     ls__held_end_all(front);
+    ls__listen_end_all(front);
+    ls__relay_end_all(front);
     for (int i = 0; i < front->loop_count; i++)
         ls__loop_free(front->loops[i]);
     ls_free(front->loops);
+    ls_free(front->by_port);
     ls__deflater_unref(front->deflater);
     pthread_mutex_destroy(&front->lock);
     ls_free(front);

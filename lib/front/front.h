@@ -8,6 +8,7 @@
 #ifndef LS_FRONT_FRONT_H
 #define LS_FRONT_FRONT_H
 
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -158,5 +159,54 @@ struct ls_held *ls_held_new(struct ls_front *front, int fd, int64_t ms, const st
 /** Send the whole answer, head and all, as the peer takes it, and end the connection. Once; after it `held` is the
  * front's. @param text  taken. Any thread. */
 void ls_held_answer(struct ls_held *held, struct ls_buf *text);
+
+/* --- connections that are carried to the HTTP server (N2) --- */
+
+struct ls_tls;
+
+/** Bind and listen. @param address  numeric, of either family; an IPv6 one takes no IPv4 connections
+ * @param port  0 = any free one; out: the one that is bound
+ * @return the descriptor, owned, close(); or -errno. Any thread. */
+int ls_listen_tcp(const char *address, int *port);
+/** Make a socket in the file system, for this user alone (0600). One that nobody listens on any more is replaced.
+ * @return the descriptor, owned, close(); LS_EBUSY: somebody listens there; LS_EEXISTS:
+ * something else is there; LS_EINVAL, LS_EIO; and err. Main thread, before others run: it sets the umask. */
+int ls_listen_unix(const char *path, struct ls_err *err);
+
+struct ls_relay_config {
+    struct ls_tls *tls;    /* borrowed; NULL = as it comes */
+    const char *unix_path; /* copied: the file of a Unix socket, which goes at the end; NULL = none */
+    int inner_port;        /* of 127.0.0.1, where they are carried to */
+    int max;               /* at once, of all of the front's; further ones wait to be accepted; 0 = no limit */
+};
+
+/** Accept connections from now on, and carry their bytes until ls_front_close(). @param fd  listens; taken, also on
+ * failure. @return 0, or LS_ENOMEM, LS_EIO and err. Any thread. */
+int ls_front_accept(struct ls_front *front, int fd, const struct ls_relay_config *config, struct ls_err *err);
+
+/* Who is at the outer end of a connection that is carried. */
+struct ls_relay_peer {
+    int family; /* AF_INET, AF_INET6, AF_UNIX */
+    bool tls;
+    char address[INET6_ADDRSTRLEN], self[INET6_ADDRSTRLEN]; /* numeric: the peer's, and ours; AF_UNIX: "" */
+    int port, self_port;
+    int64_t uid; /* AF_UNIX: of the program that connected; else -1 */
+};
+
+/** Of the connection to the inner port whose other end has this port. @return false: there is none; it comes from
+ * elsewhere, or has ended. Any thread. */
+bool ls_front_peer(struct ls_front *front, int port, struct ls_relay_peer *peer);
+
+/** Load OpenSSL, the certificate and its key, and load them again when their files change (N5). The program ignores
+ * SIGPIPE.
+ * @param cert, key  PEM files; borrowed
+ * @param names  not NULL: `cert` is a certificate of our own making for these names and addresses (`key` is not used):
+ * made where there is none, or it names others, or it ends soon. NULL-terminated, borrowed
+ * @return owned, ls_tls_close(); NULL and err: LS_EINVAL, LS_ENOMEM, LS_EIO. Main thread. */
+struct ls_tls *ls_tls_open(const char *cert, const char *key, const char *const *names, struct ls_err *err);
+/** The SHA-256 of the certificate, in pairs of hexadecimal digits with colons. Any thread. */
+void ls_tls_fingerprint(struct ls_tls *tls, struct ls_buf *out);
+/** After the front, which uses it. NULL accepted. */
+void ls_tls_close(struct ls_tls *tls);
 
 #endif

@@ -167,6 +167,10 @@ struct ls_front {
     pthread_mutex_t lock;
     struct ls_ws *open;
     struct ls_held *held;
+    struct ls__listener *listeners;
+    struct ls__relay *relays;
+    struct ls__relay **by_port; /* 65536 places, by the inner connection's own port; NULL before the first listener */
+    int relay_count;
     bool closing;
 };
 
@@ -257,5 +261,50 @@ void ls__ws_shut(struct ls_ws *ws);
 
 /** End what waits for an answer or is being sent one. When the loops have stopped. */
 void ls__held_end_all(struct ls_front *front);
+
+/* --- listen.c, relay.c: connections that are carried (N2) --- */
+
+/* Give what one has accepted numbers that the HTTP server's own do not get (http/handover.c looks through those). */
+enum { LS_NUMBERS_FROM = 512 };
+
+/** Carry a connection. @param fd  taken, also on failure: then it is closed. On a loop's thread. */
+void ls__relay_begin(struct ls_front *front, int fd, const struct ls_relay_config *config);
+/** A descriptor with a number of at least LS_NUMBERS_FROM in its place, or the same. */
+int ls__relay_lift(int fd);
+/** Wait, for half a second at most, until what the HTTP server has said before it ended is on its way. Not a loop's
+ * thread. */
+void ls__relay_settle(struct ls_front *front);
+/** End all of them. When the loops have stopped. */
+void ls__relay_end_all(struct ls_front *front);
+/** Listen no more. When the loops have stopped. */
+void ls__listen_end_all(struct ls_front *front);
+
+/* --- tls.c: one connection's TLS; its loop's thread --- */
+
+struct ssl_st;
+
+enum { LS_TLS_LATER = -1, LS_TLS_BROKEN = -2 };
+
+/** @return owned, ls__tls_end(); NULL without memory */
+struct ssl_st *ls__tls_begin(struct ls_tls *tls, int fd);
+/** A step of the handshake. @param wants  EPOLLIN or EPOLLOUT is set for what it waits for
+ * @return 1: done, LS_TLS_LATER, LS_TLS_BROKEN */
+int ls__tls_shake(struct ssl_st *ssl, uint32_t *wants);
+/** @return bytes; 0: the peer sends no more; LS_TLS_LATER, LS_TLS_BROKEN */
+int ls__tls_read(struct ssl_st *ssl, char *data, size_t size, uint32_t *wants);
+/** @return bytes; LS_TLS_LATER: to be called with the same ones again; LS_TLS_BROKEN */
+int ls__tls_write(struct ssl_st *ssl, const char *data, size_t len, uint32_t *wants);
+/** Say that nothing more comes. */
+void ls__tls_shut(struct ssl_st *ssl);
+/** NULL accepted. */
+void ls__tls_end(struct ssl_st *ssl);
+
+/* --- certificate.c --- */
+
+enum { LS_CERTIFICATE_DAYS = 365, LS_CERTIFICATE_SPARE_DAYS = 30 };
+
+/** See that `path` has a self-signed certificate for `names`, and its key, that does not end soon. OpenSSL is loaded.
+ * @return 0, or LS_EIO, LS_ENOMEM and err. Any thread, one at a time. */
+int ls__certificate_keep(const char *path, const char *const *names, struct ls_err *err);
 
 #endif

@@ -19,7 +19,8 @@
 #include "vm/vm.h"
 
 struct ls_server;
-struct ls_tls;
+struct ls_front;
+struct ls_relay_peer;
 struct ls_login;
 
 /* Why a request is refused: of each kind the log tells one a minute. */
@@ -57,7 +58,7 @@ struct ls_web {
     char *html_dir;
     char **static_roots;              /* owned; canonical, NULL-terminated (P19a) */
     bool client_builtin, watch;       /* as configured */
-    const char *host;                 /* borrowed; as configured */
+    const char *const *hosts;         /* borrowed; as configured, NULL-terminated */
     const char *const *allow_origins; /* borrowed; NULL-terminated, may be NULL */
     const char *const *embedders;     /* the same */
     int lua_property;                 /* as configured: -1, 0, 1 */
@@ -65,13 +66,14 @@ struct ls_web {
     size_t trusted_count;
     bool trust_forwarded;
     const char *auth_header, *base_path; /* borrowed; as configured, NULL = none */
-    char *address;                       /* owned; numeric address that is bound */
-    int port;
-    int http_port; /* civetweb's own: an inner one behind TLS, else `port` */
+    const char *address;                 /* borrowed; numeric address that civetweb is bound to, NULL = none */
+    int port;                            /* that browsers know */
+    int http_port;                       /* civetweb's, of `address`: `port` where it is not 0 */
+    int inner_port;                      /* civetweb's for what the front carries; 0 = none */
+    struct ls_front *front;              /* borrowed; knows whom it carries */
     /* listens on loopback addresses alone; what that allows is ls_request_is_local's to say */
     bool loopback;
     struct ls_login *login;       /* owned; NULL without --auth */
-    struct ls_tls *tls;           /* owned; NULL without --cert */
     char token[LS_RANDOM_ID + 1]; /* of the start line; "" where the user of a connection can be told */
     int64_t body_ms;              /* the least time that a body is given */
     int workers;                  /* civetweb's threads, each of which a connection holds */
@@ -87,24 +89,6 @@ struct ls_web {
     struct ls_alarm heads_late;
     struct ls__served *served; /* requests whose head has been read */
 };
-
-/* --- tls.c --- */
-
-/** Load OpenSSL, the certificate and its key. @return owned, ls_tls_close(); NULL and err: LS_EINVAL, LS_ENOMEM */
-struct ls_tls *ls_tls_open(const char *cert, const char *key, int max, struct ls_err *err);
-/** Bind and begin to accept; connections go on to `inner_port` of loopback. @return the port, or -errno */
-int ls_tls_listen(struct ls_tls *tls, const char *address, int port, int inner_port);
-/* What is known of a connection to the inner port; each one says all that those before it say. */
-enum ls_tls_origin {
-    LS_TLS_NOT_OURS,
-    LS_TLS_FROM_ELSEWHERE,
-    LS_TLS_FROM_LOOPBACK, /* at the other end of the TLS connection that it carries */
-    LS_TLS_FROM_USER      /* ls__peer_is_user() said so when the connection was taken */
-};
-/** Of the connection that has this port at its other end. Any thread. */
-enum ls_tls_origin ls_tls_origin_of(struct ls_tls *tls, int port);
-/** Cuts what is open and waits for its threads. NULL accepted. */
-void ls_tls_close(struct ls_tls *tls);
 
 /* --- handover.c: what civetweb's interface does not give --- */
 
@@ -317,7 +301,10 @@ extern struct ls__peer_seams ls__peer_seams;
 
 /** Read the list of --trust-proxy, NULL-terminated, may be NULL. At the start. @return 0, LS_EINVAL, LS_ENOMEM */
 int ls_http_sender_open(struct ls_web *web, const char *const *proxies, struct ls_err *err);
-/** The address of a connection's own peer, numeric; "" = not known. Any thread. */
+/** Who is at the other end of a connection: of one that the front carries, of whoever it carries. @return false: it is
+ * to the inner port, and the front does not know it (any more). Any thread. */
+bool ls_http_peer(const struct ls_web *web, const struct mg_request_info *info, struct ls_relay_peer *peer);
+/** The address of a connection's own peer, numeric; of a Unix socket's this machine's; "" = not known. Any thread. */
 void ls_http_peer_address(const struct ls_web *web, const struct mg_request_info *info, char address[INET6_ADDRSTRLEN]);
 /** Is that a proxy that is trusted (--trust-proxy)? Any thread. */
 bool ls_http_peer_trusted(const struct ls_web *web, const struct mg_request_info *info);

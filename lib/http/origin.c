@@ -15,8 +15,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "base/log.h"
+#include "front/front.h"
 
 /* --- names --- */
 
@@ -85,8 +88,9 @@ static bool is_host_known(const struct ls_web *web, const char *header)
     unsigned char address[16];
     size_t len = split_host(header, &host);
     if (len == 0) return false;
-    if (read_address(host, len, address) != 0 || same_name(host, len, "localhost") || same_name(host, len, web->host))
-        return true;
+    if (read_address(host, len, address) != 0 || same_name(host, len, "localhost")) return true;
+    for (const char *const *ours = web->hosts; ours && *ours; ours++)
+        if (same_name(host, len, *ours)) return true;
     for (const char *const *allowed = web->allow_origins; allowed && *allowed; allowed++) {
         const char *name;
         size_t name_len = split_origin(*allowed, &name);
@@ -307,13 +311,16 @@ static void name_cookie(const struct ls_web *web, char name[32])
 /* Asked last, since it costs most. */
 static bool is_users(const struct ls_web *web, const struct mg_request_info *info)
 {
+    struct ls_relay_peer peer, still;
+    if (!ls_http_peer(web, info, &peer)) return false;
+    if (peer.family == AF_UNIX) return peer.uid == 0 || peer.uid == (int64_t)geteuid();
     if (web->token[0] != '\0') {
         char name[32], given[LS_RANDOM_ID + 1] = "";
         name_cookie(web, name);
         return is_token(web, given, ls__request_cookie(info, name, given, sizeof given));
     }
-    if (web->tls) return ls_tls_origin_of(web->tls, info->remote_port) == LS_TLS_FROM_USER;
-    return ls__peer_is_user(info->remote_addr, info->remote_port, web->address, web->http_port);
+    /* Carried still afterwards: so nobody else had this port meanwhile. */
+    return ls__peer_is_user(peer.address, peer.port, peer.self, peer.self_port) && ls_http_peer(web, info, &still);
 }
 
 void ls_http_origin_grant(const struct ls_request *request, struct ls_buf *headers)
@@ -370,8 +377,7 @@ int ls_http_origin_open(struct ls_web *web, struct ls_err *err)
 
 static bool trusts_loopback(const struct ls_web *web)
 {
-    struct mg_request_info here = {.remote_addr = "127.0.0.1"};
-    return !web->tls && ls_http_peer_trusted(web, &here);
+    return ls_http_address_trusted(web, "127.0.0.1") || ls_http_address_trusted(web, "::1");
 }
 
 void ls_http_origin_announce(const struct ls_web *web)

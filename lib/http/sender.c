@@ -14,10 +14,12 @@
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/socket.h>
 
 #include "base/alloc.h"
 #include "base/array.h"
 #include "base/text.h"
+#include "front/front.h"
 
 enum { MAX_HOPS = 32 };
 
@@ -255,10 +257,28 @@ static void read_user(const struct ls_web *web, const struct mg_request_info *in
 
 /* --- all --- */
 
+bool ls_http_peer(const struct ls_web *web, const struct mg_request_info *info, struct ls_relay_peer *peer)
+{
+    *peer = (struct ls_relay_peer){.family = AF_INET, .uid = -1};
+    if (web->inner_port != 0 && info->server_port == web->inner_port)
+        return ls_front_peer(web->front, info->remote_port, peer);
+    snprintf(peer->address, sizeof peer->address, "%.45s", info->remote_addr);
+    snprintf(peer->self, sizeof peer->self, "%s", web->address ? web->address : "");
+    peer->port = info->remote_port;
+    peer->self_port = web->http_port;
+    return true;
+}
+
+static void name_peer(const struct ls_relay_peer *peer, char address[INET6_ADDRSTRLEN])
+{
+    snprintf(address, INET6_ADDRSTRLEN, "%s", peer->family == AF_UNIX ? "127.0.0.1" : peer->address);
+}
+
 void ls_http_peer_address(const struct ls_web *web, const struct mg_request_info *info, char address[INET6_ADDRSTRLEN])
 {
-    bool tunnel = web->tls, loopback = tunnel && ls_tls_origin_of(web->tls, info->remote_port) >= LS_TLS_FROM_LOOPBACK;
-    snprintf(address, INET6_ADDRSTRLEN, "%.45s", !tunnel ? info->remote_addr : loopback ? "127.0.0.1" : "");
+    struct ls_relay_peer peer;
+    ls_http_peer(web, info, &peer);
+    name_peer(&peer, address);
 }
 
 bool ls_http_peer_trusted(const struct ls_web *web, const struct mg_request_info *info)
@@ -271,8 +291,10 @@ bool ls_http_peer_trusted(const struct ls_web *web, const struct mg_request_info
 void ls_sender_read(const struct ls_web *web, const struct mg_request_info *info, struct ls_sender *sender)
 {
     struct word host = {NULL, 0}, prefix;
-    *sender = (struct ls_sender){.secure = web->tls};
-    ls_http_peer_address(web, info, sender->address);
+    struct ls_relay_peer peer;
+    ls_http_peer(web, info, &peer);
+    *sender = (struct ls_sender){.secure = peer.tls};
+    name_peer(&peer, sender->address);
     if (find_item(info, "Host", 0, &host) > 0) set_host(sender, host, (struct word){NULL, 0});
     if (web->base_path) set_prefix(sender, web->base_path, strlen(web->base_path));
     sender->trusted = ls_http_address_trusted(web, sender->address);

@@ -72,8 +72,8 @@ static int answer(struct mg_connection *http)
     const char *fault = ls_request_begin(info);
     if (fault) return ls_reply_text(http, 400, "%s", fault);
     if (!ls__server_await_start(server)) return ls_reply_text(http, 503, "The server is stopping.\n");
-    if (web->tls && ls_tls_origin_of(web->tls, info->remote_port) == LS_TLS_NOT_OURS)
-        return ls_reply_text(http, 403, "This port belongs to the TLS port of the same server.\n");
+    struct ls_relay_peer peer;
+    if (!ls_http_peer(web, info, &peer)) return ls_reply_text(http, 403, "This port is for the server itself.\n");
     const char *raw = info->local_uri_raw;
     if (!raw || raw[0] != '/') return ls_reply_text(http, 400, "The address is not one of this server.\n");
     if (strlen(raw) >= sizeof decoded) return ls_reply_text(http, 414, "The address is too long.\n");

@@ -6,10 +6,10 @@
  *                 or a waiting poll holds (N1). Their stacks are 100 KiB, so they run no Lua and parse no messages:
  *                 they post and wait
  *   ls-loop       the front's (front/loop.c): wait for all WebSockets, read, parse, post, and run the idle queue of a
- *                 session that is quick on the spot; write on for sockets that were full (P69); ping
+ *                 session that is quick on the spot; write on for sockets that were full (P69); ping; accept what
+ *                 civetweb does not listen on (TLS, IPv6, Unix sockets, further addresses), and carry it there (N2)
  *   ls-worker     the executor's pool (P40a): run queues that were not run on the spot
  *   ls-timer      calls due timers, which post items; ends sessions that timed out
- *   ls-tls        with --cert: accepts on the public port; one thread a connection carries its bytes to civetweb
  *   ls-control    accepts on the control socket; one thread a client connection
  *   hot loader's  one that waits for inotify, one that settles bursts and hands them over
  *
@@ -46,7 +46,7 @@
 #include "files/embed.h"
 #include "files/fspath.h"
 
-enum { PORT_TRIES = 21, SPARE_FILES = 2048 /* what is open but for pages: files, requests, polls that wait */ };
+enum { SPARE_FILES = 2048 /* what is open but for pages: files, requests, polls that wait */ };
 enum { MISSED_PINGS = 2 /* and a page is cut */ };
 /* What has been taken is finished (P35, at most 2 s); what is told to end then has so long, also on a busy machine. */
 enum { DRAIN_TOTAL_MS = 1500, END_MS = 800 };
@@ -55,7 +55,6 @@ enum { LARGE_BLOCK = 1 << 20 /* bytes, given back when freed: the C library woul
 void ls_server_config_init(struct ls_server_config *config)
 {
     *config = (struct ls_server_config){
-        .host = "127.0.0.1",
         .port = 8080,
         .lua_property = -1,
         .debounce_ms = -1,
@@ -78,147 +77,6 @@ void ls_server_config_init(struct ls_server_config *config)
         .visit_ms = 60000,
         .identity_ms = 120000,
     };
-}
-
-/* --- address and port --- */
-
-static int resolve_host(struct ls_server *server, struct ls_err *err)
-{
-    const char *host = server->config.host;
-    struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE}, *list = NULL;
-    int rc = getaddrinfo(host, NULL, &hints, &list);
-    if (rc != 0)
-        return ls_fail(err, LS_EINVAL, "The address '%s' of --host cannot be resolved: %s.", host, gai_strerror(rc));
-    char text[INET6_ADDRSTRLEN] = "";
-    bool v6_only = true;
-    for (struct addrinfo *item = list; item && v6_only; item = item->ai_next)
-        if (item->ai_family == AF_INET) {
-            struct in_addr address = ((struct sockaddr_in *)item->ai_addr)->sin_addr;
-            inet_ntop(AF_INET, &address, text, sizeof text);
-            server->web.loopback = (ntohl(address.s_addr) >> 24) == 127;
-            v6_only = false;
-        }
-    freeaddrinfo(list);
-    if (v6_only)
-        return ls_fail(
-            err, LS_EINVAL,
-            "The address '%s' of --host is an IPv6 address, and the HTTP library of this system serves IPv4 only.",
-            host);
-    server->web.address = ls_strdup(text);
-    /* 0.0.0.0 is every address of the machine; a browser here reaches it by loopback. */
-    server->display_host = ls_strdup(strcmp(text, "0.0.0.0") == 0 ? "127.0.0.1" : host);
-    return server->web.address && server->display_host
-               ? 0
-               : ls_fail(err, LS_ENOMEM, "Out of memory while resolving --host.");
-}
-
-/* civetweb takes milliseconds to fail; whether a port is free is known sooner. @return 0, or errno */
-static int probe_port(const char *address, int port)
-{
-    struct sockaddr_in where = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-    inet_pton(AF_INET, address, &where.sin_addr);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1, rc = 0;
-    if (fd < 0) return errno;
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-    if (bind(fd, (struct sockaddr *)&where, sizeof where) < 0 || listen(fd, 1) < 0) rc = errno;
-    close(fd);
-    return rc;
-}
-
-static int log_message(const struct mg_connection *http, const char *message)
-{
-    (void)http;
-    ls_log(2, "http: %s", message);
-    return 1;
-}
-
-static bool start_http(struct ls_server *server, const char *address, int port, struct ls_err *err)
-{
-    char ports[80], threads[16], idle[16], problem[256] = "";
-    snprintf(ports, sizeof ports, "%s:%d", address, port);
-    server->web.workers = server->config.http_workers;
-    snprintf(threads, sizeof threads, "%d", server->web.workers);
-    snprintf(idle, sizeof idle, "%d", LS_IDLE_MS);
-    const char *options[] = {
-        "listening_ports",
-        ports,
-        "num_threads",
-        threads,
-        "connection_queue",
-        "256",
-        "listen_backlog",
-        "1024",
-        "enable_keep_alive",
-        "yes",
-        "keep_alive_timeout_ms",
-        idle,
-        "request_timeout_ms",
-        "10000",
-        "decode_url",
-        "no",
-        "enable_directory_listing",
-        "no",
-        "tcp_nodelay",
-        "1",
-        "enable_auth_domain_check",
-        "no",
-        "linger_timeout_ms",
-        "1000",
-        NULL,
-    };
-    struct mg_callbacks callbacks = {.begin_request = ls__http_begin_request,
-                                     .init_connection = ls_http_connection_begins,
-                                     .connection_close = ls_http_connection_ends,
-                                     .http_error = ls_http_error,
-                                     .log_message = log_message};
-    struct mg_init_data init = {.callbacks = &callbacks, .user_data = &server->web, .configuration_options = options};
-    struct mg_error_data error = {.text = problem, .text_buffer_size = sizeof problem};
-    server->civetweb = mg_start2(&init, &error);
-    if (!server->civetweb) {
-        ls_fail(err, LS_EIO, "The HTTP server cannot start on %s:%d: %s", address, port,
-                problem[0] != '\0' ? problem : "unknown reason");
-        return false;
-    }
-    struct mg_server_port bound[2] = {{0}};
-    int count = mg_get_server_ports(server->civetweb, 2, bound);
-    server->web.http_port = count > 0 ? bound[0].port : port;
-    return true;
-}
-
-/* One try. @return 0, EADDRINUSE, or -1 and err */
-static int try_port(struct ls_server *server, int port, struct ls_err *err)
-{
-    if (server->web.tls) {
-        int bound = ls_tls_listen(server->web.tls, server->web.address, port, server->web.http_port);
-        if (bound < 0 && bound != -EADDRINUSE)
-            return ls_fail(err, LS_EIO, "Cannot listen on %s:%d: %s.", server->web.address, port, strerror(-bound));
-        server->web.port = bound;
-        return bound < 0 ? EADDRINUSE : 0;
-    }
-    int rc = port == 0 ? 0 : probe_port(server->web.address, port);
-    if (rc == EADDRINUSE) return rc;
-    if (rc != 0) return ls_fail(err, LS_EIO, "Cannot listen on %s:%d: %s.", server->web.address, port, strerror(rc));
-    LS_ERR(why);
-    if (start_http(server, server->web.address, port, &why)) {
-        server->web.port = server->web.http_port;
-        return 0;
-    }
-    /* Taken between the question and the answer? */
-    if (port != 0 && probe_port(server->web.address, port) == EADDRINUSE) return EADDRINUSE;
-    return ls_fail(err, why.code, "%s", ls_err_text(&why));
-}
-
-/* C2: the next free port, up to 20 further, unless the user wants this one. */
-static int listen_on(struct ls_server *server, struct ls_err *err)
-{
-    const struct ls_server_config *config = &server->config;
-    int tries = config->port == 0 || config->strict_port ? 1 : PORT_TRIES, rc = EADDRINUSE;
-    for (int port = config->port; port < config->port + tries && port <= 65535 && rc == EADDRINUSE; port++)
-        rc = try_port(server, port, err);
-    if (rc != EADDRINUSE) return rc;
-    if (tries == 1) return ls_fail(err, LS_EEXISTS, "Port %d of %s is taken.", config->port, server->web.address);
-    return ls_fail(err, LS_EEXISTS, "Ports %d to %d of %s are all taken.", config->port, config->port + tries - 1,
-                   server->web.address);
 }
 
 /* --- the site --- */
@@ -485,34 +343,28 @@ static int open_parts(struct ls_server *server, struct ls_err *err)
     server->front = server->manager ? ls_front_open(&front, err) : NULL;
     server->chunks = server->front ? ls_chunks_new(err) : NULL;
     if (!server->chunks || open_static_roots(server, err) < 0 || open_views(server, err) < 0) return LS_EIO;
-    struct ls_buf url = LS_BUF_INIT;
-    const char *path = config->base_path ? config->base_path : "";
-    ls_buf_printf(&url, "%s://%s:%d%.*s/", server->web.tls ? "https" : "http", server->display_host, server->web.port,
-                  (int)strlen(path) - (*path != '\0' && ls_has_suffix(path, "/")), path);
-    server->url = ls_strdup(ls_buf_text(&url));
-    if (server->web.token[0] != '\0') ls_buf_printf(&url, "?t=%s", server->web.token);
-    server->start_url = ls_buf_detach(&url, NULL);
+    if (ls__addresses_accept(server, err) < 0 || ls__addresses_name(server, err) < 0) return LS_EIO;
     open_watcher(server);
     server->control = ls__control_open(server, config->socket_path, ls__command_run, err);
-    return server->control && server->url && server->start_url ? 0 : LS_EIO;
+    return server->control ? 0 : LS_EIO;
 }
 
 /* A page is a descriptor, and the system bounds their number (N4). */
 static void bound_connections(struct ls_server *server)
 {
     struct rlimit files;
-    int *most = &server->config.max_connections;
-    rlim_t wanted = (rlim_t)*most + SPARE_FILES;
+    int *most = &server->config.max_connections, each = ls__addresses_files(server);
+    rlim_t wanted = (rlim_t)*most * (rlim_t)each + SPARE_FILES;
     if (getrlimit(RLIMIT_NOFILE, &files) < 0) return;
     if (files.rlim_cur < wanted) {
         files.rlim_cur = files.rlim_max < wanted ? files.rlim_max : wanted;
         setrlimit(RLIMIT_NOFILE, &files);
     }
     if (getrlimit(RLIMIT_NOFILE, &files) < 0 || files.rlim_cur >= wanted) return;
-    int room = (int)files.rlim_cur - SPARE_FILES, half = (int)files.rlim_cur / 2;
-    *most = room > half ? room : half;
+    int room = (int)files.rlim_cur - SPARE_FILES, half = (int)files.rlim_cur / 2, before = *most;
+    *most = (room > half ? room : half) / each;
     ls_log(0, "At most %d pages can be connected, not %d: the system lets this process have %d files open (ulimit -n).",
-           *most, (int)wanted - SPARE_FILES, (int)files.rlim_cur);
+           *most, before, (int)files.rlim_cur);
 }
 
 /* Whose folder it is decides what code runs, and as root nothing keeps it from anything. */
@@ -530,17 +382,6 @@ static void warn_of_owner(const struct ls_server *server)
     }
 }
 
-/* Behind TLS civetweb has an inner port, and must be there before the outer one takes connections. */
-static int open_http(struct ls_server *server, struct ls_err *err)
-{
-    const struct ls_server_config *config = &server->config;
-    if (config->cert) {
-        server->web.tls = ls_tls_open(config->cert, config->key, config->max_connections, err);
-        if (!server->web.tls || !start_http(server, "127.0.0.1", 0, err)) return LS_EINVAL;
-    }
-    return listen_on(server, err);
-}
-
 struct ls_server *ls_server_open(const struct ls_server_config *config, struct ls_err *err)
 {
     struct ls_server *server = ls_zalloc(sizeof *server);
@@ -553,7 +394,6 @@ struct ls_server *ls_server_open(const struct ls_server_config *config, struct l
                                   .site = &server->site,
                                   .client_builtin = config->client_builtin,
                                   .watch = config->watch,
-                                  .host = config->host,
                                   .allow_origins = config->allow_origins,
                                   .embedders = config->embedders,
                                   .lua_property = config->lua_property,
@@ -568,16 +408,16 @@ struct ls_server *ls_server_open(const struct ls_server_config *config, struct l
     pthread_mutex_init(&server->reports_lock, NULL);
     server->failures = ls_map_new();
     server->view_problems = ls_map_new();
-    bound_connections(server);
     int rc = config->dir ? open_site_dir(server, err) : open_bundle(server, err);
     mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK);
-    if (rc == 0) rc = resolve_host(server, err);
+    if (rc == 0) rc = ls__addresses_resolve(server, err);
+    if (rc == 0) bound_connections(server);
     if (rc == 0) rc = ls_http_sender_open(&server->web, config->trust_proxies, err);
     if (rc == 0) rc = ls_http_origin_open(&server->web, err);
     if (rc == 0 && config->auth_file) rc = (server->web.login = ls_login_open(config->auth_file, err)) ? 0 : LS_EINVAL;
     /* Listening comes first: the kernel takes connections while the rest is made ready, and their requests wait
      * until the server is ready. */
-    if (rc == 0) rc = open_http(server, err);
+    if (rc == 0) rc = ls__addresses_open(server, err);
     if (rc == 0) rc = open_parts(server, err);
     if (rc < 0) {
         ls_server_stop(server);
@@ -594,6 +434,8 @@ void ls_server_ready(const struct ls_server *server, struct ls_server_ready *rea
     *ready = (struct ls_server_ready){.url = server->start_url,
                                       .dir = server->site.root,
                                       .socket_path = ls__control_path(server->control),
+                                      .urls = (const char *const *)server->more_urls,
+                                      .fingerprint = server->fingerprint,
                                       .port = server->web.port,
                                       .lua_files = server->lua_files,
                                       .viewdefs = ls_viewdefs_count(server->viewdefs),
@@ -637,10 +479,7 @@ static void free_server(struct ls_server *server)
     ls_free(server->site.lua_dir);
     ls_free(server->site.bundle);
     ls_free(server->web.html_dir);
-    ls_free(server->web.address);
-    ls_free(server->display_host);
-    ls_free(server->url);
-    ls_free(server->start_url);
+    ls__addresses_release(server);
     pthread_mutex_destroy(&server->start_lock);
     pthread_cond_destroy(&server->started);
     pthread_mutex_destroy(&server->sockets_lock);
@@ -674,10 +513,9 @@ bool ls_server_stop(struct ls_server *server)
         }
     }
     if (server->civetweb) {
-        ls_http_wake(server->web.http_port);
+        ls__addresses_wake(server);
         mg_stop(server->civetweb);
     }
-    ls_tls_close(server->web.tls);
     ls__control_close(server->control);
     if (server->manager) ls__manager_wait(server->manager);
     /* Bursts have been ignored since the phase changed (H95); sessions that ended just now still told the hot loader

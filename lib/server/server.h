@@ -28,12 +28,14 @@ struct ls_save_report {
 };
 
 struct ls_server_config {
-    const char *dir;                  /* the site; NULL = the built-in one named by `bundle` */
-    const char *bundle;               /* a name of files/embed.h such as templates/sites/contacts */
-    const char *host;                 /* as the user gave it: numeric, or a name that resolves */
+    const char *dir;    /* the site; NULL = the built-in one named by `bundle` */
+    const char *bundle; /* a name of files/embed.h such as templates/sites/contacts */
+    /* As the user gave them: numeric, names that resolve, unix:PATH. NULL-terminated; NULL = 127.0.0.1 (N2) */
+    const char *const *hosts;
     int port;                         /* 0 = any free one */
     bool strict_port;                 /* do not try the next 20 ports */
     const char *cert, *key;           /* PEM files; both or none: https and wss */
+    const char *own_cert;             /* without them: where a certificate of our own making is kept; NULL = no https */
     const char *socket_path;          /* control socket; NULL = named after the site (C3) */
     const char *editor;               /* LSESS_EDITOR, NULL = none (C2) */
     const char *const *allow_origins; /* NULL-terminated; may be NULL (Q3) */
@@ -74,13 +76,15 @@ struct ls_server_config {
     void (*on_report)(void *ctx, const struct ls_save_report *report);
 };
 
-/** Every field at its default (Q2, C2), host 127.0.0.1, port 8080. */
+/** Every field at its default (Q2, C2), port 8080. */
 void ls_server_config_init(struct ls_server_config *config);
 
 /* What the start lines tell (C2). Borrowed, valid until ls_server_stop. */
 struct ls_server_ready {
     /* http://127.0.0.1:8080/; with ?t=TOKEN where the system does not tell which user a connection is from */
     const char *url;
+    const char *const *urls; /* further ones, and unix:PATH; NULL-terminated */
+    const char *fingerprint; /* SHA-256 of a certificate of our own making; NULL = none */
     const char *dir;         /* canonical site root; NULL for the built-in site */
     const char *socket_path; /* NULL if there is no control socket */
     int port;

@@ -38,9 +38,14 @@ struct ls_server {
     struct ls_server_config config;
     struct ls_web web; /* what HTTP has to know; civetweb's user data */
     struct ls_site site;
-    char *display_host; /* in the URL: [::1], 127.0.0.1, localhost */
+    struct listening *listening; /* one for each --host, the first one's address is the one that is told */
+    size_t listening_count;
+    struct ls_tls *tls;       /* owned; NULL without TLS */
+    char **certificate_names; /* of the one of our own making; owned, NULL-terminated; NULL = none */
     char *url;
-    char *start_url; /* with the token, where there is one */
+    char *start_url;   /* with the token, where there is one */
+    char **more_urls;  /* of the other ones of `listening`; owned, NULL-terminated */
+    char *fingerprint; /* of a certificate of our own making; NULL = none */
     size_t lua_files;
     struct mg_context *civetweb;
     struct ls_executor *executor;
@@ -71,6 +76,23 @@ struct ls_server {
 };
 
 enum phase { PHASE_OPENING, PHASE_RUNNING, PHASE_STOPPING };
+
+/* --- addresses.c: what is listened on; main thread --- */
+
+/** Look up each --host. @return 0, LS_EINVAL, LS_ENOMEM */
+int ls__addresses_resolve(struct ls_server *server, struct ls_err *err);
+/** How many descriptors a page may need. */
+int ls__addresses_files(const struct ls_server *server);
+/** Bind, listen, start civetweb; TLS is made ready. @return 0, LS_EEXISTS, LS_EBUSY, LS_EINVAL, LS_EIO, LS_ENOMEM */
+int ls__addresses_open(struct ls_server *server, struct ls_err *err);
+/** Let the front accept what civetweb does not. @return 0, LS_EIO, LS_ENOMEM */
+int ls__addresses_accept(struct ls_server *server, struct ls_err *err);
+/** The addresses that people are told. @return 0, LS_ENOMEM */
+int ls__addresses_name(struct ls_server *server, struct ls_err *err);
+/** Before civetweb is stopped: its threads look up. */
+void ls__addresses_wake(struct ls_server *server);
+/** When civetweb and the front have been stopped. */
+void ls__addresses_release(struct ls_server *server);
 
 /* --- phase.c: the server as its parts see it --- */
 

@@ -55,8 +55,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const char *const proxies[] = {"10.0.0.0/8", "127.0.0.2", "2001:db8::/33", NULL};
     static const char *const origins[] = {"https://tool.example", "http://localhost:3000", NULL};
+    static const char *const hosts[] = {"127.0.0.1", NULL};
     struct ls_web web = {.loopback = true,
-                         .host = "127.0.0.1",
+                         .hosts = hosts,
                          .port = 8080,
                          .auth_header = "Remote-User",
                          .allow_origins = origins,

@@ -154,6 +154,8 @@ static int64_t give_uid(void)
     return peers_uid;
 }
 
+static const char *const hosts[] = {"127.0.0.1", NULL};
+
 static void Q3_P91a_who_is_the_user_at_this_machine(void **state)
 {
     (void)state;
@@ -161,7 +163,7 @@ static void Q3_P91a_who_is_the_user_at_this_machine(void **state)
     for (size_t i = 0; i < COUNT(table); i++) {
         const struct asked *asked = &table[i];
         struct ls_web web = {.loopback = !asked->everywhere,
-                             .host = "127.0.0.1",
+                             .hosts = hosts,
                              .allow_origins = asked->origins,
                              .lua_property = asked->lua_property};
         struct mg_request_info info;
@@ -183,7 +185,7 @@ static void Q3_P91a_who_is_the_user_at_this_machine(void **state)
 static void Q3_more_headers_than_can_be_seen(void **state)
 {
     (void)state;
-    struct ls_web web = {.loopback = true, .host = "127.0.0.1"};
+    struct ls_web web = {.loopback = true, .hosts = hosts};
     const struct asked ours = {.expected = true, PAGE(OURS)};
     char headers[256];
     struct mg_request_info info;

@@ -300,7 +300,7 @@ static void Q3_P91a_the_token_of_the_start_line(void **state)
     const char *answer = ask(&fixture, "GET", "/", "", "");
     assert_non_null(strstr(answer, "HTTP/1.1 302"));
     assert_null(strstr(answer, "lsess-token"));
-    memcpy(id, strstr(answer, "Location: /") + 11, LS_RANDOM_ID);
+    memcpy(id, strstr(answer, "Location: ./") + 12, LS_RANDOM_ID);
     id[LS_RANDOM_ID] = '\0';
     const char *const wrong[] = {"", "0", "00000000000000000000000000000000", "000000000000000000000000000000000",
                                  "%00"};

@@ -22,7 +22,7 @@ _lsess_options() {
     case $1 in
         serve) echo --dir --host --port --watch -w --open --socket --debounce --poll --session-timeout --heartbeat --memory-limit --time-limit --workers \
             --max-frame --max-messages --max-outbox --ping --http-workers --loops --no-deflate --max-connections --max-session-connections --max-sessions --max-variables --max-properties --max-timers --allow-origin --allow-frame --trust-proxy --trust-forwarded --auth-header --auth --base-path \
-            --allow-lua-property --no-allow-lua-property --sandbox --env --client --strict-port --keep-removed-methods --cert --key --verbose -v \
+            --allow-lua-property --no-allow-lua-property --sandbox --env --client --strict-port --keep-removed-methods --https --cert --key --verbose -v \
             --log-file --json-log --config ;;
         repl) echo --execute -e --json --socket ;;
         unload) echo --session -s --dry-run -n --list -l --json --socket ;;
@@ -48,7 +48,7 @@ _lsess_value() {
         *:--socket | serve:--cert | serve:--key | serve:--log-file | serve:--config) _lsess_files -f "$2" ;;
         serve:--env) _lsess_words "$(compgen -e)" "$2" ;;
         serve:--client) _lsess_words 'builtin site' "$2" ;;
-        serve:--host) _lsess_words '127.0.0.1 ::1 0.0.0.0 localhost' "$2" ;;
+        serve:--host) _lsess_words '127.0.0.1 ::1 0.0.0.0 localhost unix:' "$2" ;;
         serve:--port | serve:--debounce | serve:--poll | serve:--session-timeout | serve:--heartbeat | serve:--memory-limit | serve:--time-limit | serve:--workers | serve:--ping | serve:--http-workers | serve:--loops | \
             serve:--max-* | serve:--allow-origin | serve:--allow-frame | serve:--trust-proxy | serve:--auth-header | serve:--base-path | repl:--execute | repl:-e) COMPREPLY=() ;;
         unload:--session | unload:-s) _lsess_words "$(_lsess_sessions)" "$2" ;;

@@ -57,7 +57,7 @@ complete -c lsess -n '__lsess_in repl unload sessions reload restart' -l socket 
 
 complete -c lsess -n '__lsess_in serve' -a '(__fish_complete_directories)'
 complete -c lsess -n '__lsess_in serve' -l dir -xa '(__fish_complete_directories)' -d 'the site folder'
-complete -c lsess -n '__lsess_in serve' -l host -xa '127.0.0.1 ::1 0.0.0.0 localhost' -d 'address to listen on'
+complete -c lsess -n '__lsess_in serve' -l host -xa '127.0.0.1 ::1 0.0.0.0 localhost unix:' -d 'address to listen on, or unix:PATH'
 complete -c lsess -n '__lsess_in serve' -l port -x -d 'port; 0 = any free one'
 complete -c lsess -n '__lsess_in serve' -s w -l watch -d 'take up saved files'
 complete -c lsess -n '__lsess_in serve' -l open -d 'open the browser'
@@ -96,6 +96,7 @@ complete -c lsess -n '__lsess_in serve' -l env -x -a '(set -nx)' -d 'with --sand
 complete -c lsess -n '__lsess_in serve' -l client -xa 'builtin site' -d 'which browser client'
 complete -c lsess -n '__lsess_in serve' -l strict-port -d 'fail when the port is taken'
 complete -c lsess -n '__lsess_in serve' -l keep-removed-methods -d 'a reload does not remove methods'
+complete -c lsess -n '__lsess_in serve' -l https -d 'serve https and wss, with a certificate made here without --cert'
 complete -c lsess -n '__lsess_in serve' -l cert -rF -d 'certificate (PEM)'
 complete -c lsess -n '__lsess_in serve' -l key -rF -d 'private key of the certificate (PEM)'
 complete -c lsess -n '__lsess_in serve' -s v -l verbose -d 'say more'

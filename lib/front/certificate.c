@@ -1,0 +1,142 @@
+/* A certificate of our own making (N5): for https where nobody has given one. It signs itself, so a browser asks once,
+ * and shows the fingerprint that the start line tells; that is why it is kept, and made anew only where it has to be.
+ *
+ * One PEM file, readable by its user alone, has the key and the certificate; it is replaced as a whole.
+ *
+ * Threads: any, one at a time. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/buf.h"
+#include "front/front_internal.h"
+#include "front/openssl.h"
+
+static bool is_address(const char *name)
+{
+    unsigned char address[16];
+    return inet_pton(AF_INET, name, address) == 1 || inet_pton(AF_INET6, name, address) == 1;
+}
+
+/* --- is the one that is there good enough? --- */
+
+static bool has_names(X509 *certificate, const char *const *names)
+{
+    const struct ls__openssl *lib = ls__openssl();
+    for (; *names; names++)
+        if ((is_address(*names) ? lib->X509_check_ip_asc(certificate, *names, 0)
+                                : lib->X509_check_host(certificate, *names, 0, 0, NULL)) != 1)
+            return false;
+    return true;
+}
+
+static bool is_good(const char *path, const char *const *names)
+{
+    const struct ls__openssl *lib = ls__openssl();
+    int days = 0, seconds = 0;
+    struct stat info;
+    if (stat(path, &info) < 0 || info.st_uid != geteuid() || (info.st_mode & 077) != 0) return false;
+    BIO *file = lib->BIO_new_file(path, "r");
+    X509 *certificate = file ? lib->PEM_read_bio_X509(file, NULL, NULL, NULL) : NULL;
+    bool good = certificate && has_names(certificate, names) &&
+                lib->ASN1_TIME_diff(&days, &seconds, NULL, lib->X509_get0_notAfter(certificate)) == 1 &&
+                days >= LS_CERTIFICATE_SPARE_DAYS;
+    if (certificate) lib->X509_free(certificate);
+    if (file) lib->BIO_free(file);
+    lib->ERR_clear_error();
+    return good;
+}
+
+/* --- making one --- */
+
+static bool extend(X509 *certificate, X509V3_CTX *context, int what, const char *text)
+{
+    const struct ls__openssl *lib = ls__openssl();
+    X509_EXTENSION *extension = lib->X509V3_EXT_conf_nid(NULL, context, what, text);
+    bool added = extension && lib->X509_add_ext(certificate, extension, -1) == 1;
+    if (extension) lib->X509_EXTENSION_free(extension);
+    return added;
+}
+
+static bool fill(X509 *certificate, EVP_PKEY *key, const char *const *names)
+{
+    const struct ls__openssl *lib = ls__openssl();
+    struct ls_buf list = LS_BUF_INIT;
+    uint64_t serial = 0;
+    for (const char *const *name = names; *name; name++)
+        ls_buf_printf(&list, "%s%s:%s", name != names ? "," : "", is_address(*name) ? "IP" : "DNS", *name);
+    X509V3_CTX context;
+    lib->X509V3_set_ctx(&context, certificate, certificate, NULL, NULL, 0);
+    X509_NAME *subject = lib->X509_get_subject_name(certificate);
+    static const unsigned char who[] = "lsess on this machine";
+    bool ok = !ls_buf_failed(&list) && lib->RAND_bytes((unsigned char *)&serial, sizeof serial) == 1 &&
+              lib->X509_set_version(certificate, X509_VERSION_3) == 1 &&
+              lib->ASN1_INTEGER_set_uint64(lib->X509_get_serialNumber(certificate), serial >> 1 | 1) == 1 &&
+              lib->X509_gmtime_adj(lib->X509_getm_notBefore(certificate), -3600) &&
+              lib->X509_gmtime_adj(lib->X509_getm_notAfter(certificate), LS_CERTIFICATE_DAYS * 24L * 3600) &&
+              lib->X509_set_pubkey(certificate, key) == 1 &&
+              lib->X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_ASC, who, -1, -1, 0) == 1 &&
+              lib->X509_set_issuer_name(certificate, subject) == 1 &&
+              extend(certificate, &context, NID_basic_constraints, "critical,CA:FALSE") &&
+              extend(certificate, &context, NID_key_usage, "critical,digitalSignature") &&
+              extend(certificate, &context, NID_ext_key_usage, "serverAuth") &&
+              extend(certificate, &context, NID_subject_alt_name, ls_buf_text(&list)) &&
+              lib->X509_sign(certificate, key, lib->EVP_sha256()) > 0;
+    ls_buf_release(&list);
+    return ok;
+}
+
+/* Each folder above the file, for its user alone where it is not there yet. */
+static void make_folders(const char *path)
+{
+    char *copy = ls_strdup(path);
+    for (char *at = copy ? strchr(copy + 1, '/') : NULL; at; at = strchr(at + 1, '/')) {
+        *at = '\0';
+        mkdir(copy, 0700);
+        *at = '/';
+    }
+    ls_free(copy);
+}
+
+/* @return 0, or errno */
+static int write_file(const char *path, EVP_PKEY *key, X509 *certificate)
+{
+    const struct ls__openssl *lib = ls__openssl();
+    struct ls_buf next = LS_BUF_INIT;
+    ls_buf_printf(&next, "%s.%ld", path, (long)getpid());
+    const char *name = ls_buf_text(&next);
+    make_folders(path);
+    unlink(name);
+    int fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600), rc = fd < 0 ? errno : 0;
+    FILE *stream = fd >= 0 ? fdopen(fd, "w") : NULL;
+    BIO *file = stream ? lib->BIO_new_fp(stream, BIO_NOCLOSE) : NULL;
+    if (rc == 0 && (!file || lib->PEM_write_bio_PrivateKey(file, key, NULL, NULL, 0, NULL, NULL) != 1 ||
+                    lib->PEM_write_bio_X509(file, certificate) != 1))
+        rc = errno != 0 ? errno : EIO;
+    if (file) lib->BIO_free(file);
+    if (stream && fclose(stream) != 0 && rc == 0) rc = errno;
+    if (!stream && fd >= 0) close(fd);
+    if (rc == 0 && rename(name, path) < 0) rc = errno;
+    if (rc != 0 && fd >= 0) unlink(name);
+    ls_buf_release(&next);
+    return rc;
+}
+
+int ls__certificate_keep(const char *path, const char *const *names, struct ls_err *err)
+{
+    const struct ls__openssl *lib = ls__openssl();
+    if (is_good(path, names)) return 0;
+    EVP_PKEY *key = lib->EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-256");
+    X509 *certificate = key ? lib->X509_new() : NULL;
+    int rc = certificate && fill(certificate, key, names) ? write_file(path, key, certificate) : ENOMEM;
+    if (certificate) lib->X509_free(certificate);
+    if (key) lib->EVP_PKEY_free(key);
+    lib->ERR_clear_error();
+    return rc == 0 ? 0
+                   : ls_fail(err, LS_EIO, "A certificate for --https cannot be kept in %s: %s.", path, strerror(rc));
+}
