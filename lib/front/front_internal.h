@@ -93,8 +93,8 @@ void ls__loop_enter(struct ls__loop *loop);
 void ls__loop_leave(struct ls__loop *loop); /* the end of it */
 /** Is this thread leading, with one that would lead on for it, and has it less than 1 ms of this round behind it? */
 bool ls__loop_has_time(const struct ls__loop *loop);
-/** A buffer of LS_READ_SIZE bytes of the calling thread, which is one of a loop's. What is in it lasts until the caller
- * returns to the loop. */
+/** A buffer of LS_READ_SIZE bytes of the calling thread. What is in it lasts until the caller returns to the loop.
+ * NULL: the thread is none of a loop's, but one that stops a loop. */
 char *ls__loop_scratch(void);
 enum { LS_READ_SIZE = 16384 };
 
@@ -219,6 +219,7 @@ struct ls_ws {
     /* -- protected by send_lock */
     pthread_mutex_t send_lock; /* held while `fd` is written to, and while a loop is asked for something */
     int fd;                    /* -1 = finished */
+    bool begun;                /* the loop has its use and watches; before that it is asked for nothing */
     bool close_sent;
     bool cut;        /* it is to end, whatever has come */
     bool mute;       /* nothing can be sent any more: cut, or the peer is gone, of which the rest is read still */

@@ -83,13 +83,13 @@ static void end_waiting(struct ls_held *held)
     held->hooks->over(held, held->owner);
 }
 
-/* Closing on bytes that are unread would reset the connection under the answer. */
+/* Closing on bytes that are unread would reset the connection under the answer. Not all of them at once: a peer may
+ * send them faster than they are read. */
 static void linger(struct ls_held *held)
 {
     char nothing[4096];
-    ssize_t n;
-    while ((n = recv(held->watch.fd, nothing, sizeof nothing, MSG_DONTWAIT)) > 0)
-        continue;
+    ssize_t n = recv(held->watch.fd, nothing, sizeof nothing, MSG_DONTWAIT);
+    if (n > 0) return;
     if (n == 0 || (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)) end(held);
 }
 

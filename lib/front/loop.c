@@ -377,5 +377,5 @@ bool ls__loop_has_time(const struct ls__loop *loop)
 
 char *ls__loop_scratch(void)
 {
-    return self->scratch;
+    return self ? self->scratch : NULL;
 }

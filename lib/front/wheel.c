@@ -52,7 +52,7 @@ struct ls__timer *ls__wheel_due(struct ls__wheel *wheel, int64_t now)
         struct ls__timer *timer = wheel->slots[wheel->done % LS_WHEEL_SLOTS], *next;
         for (; timer; timer = next) {
             next = timer->next;
-            if (timer->due > wheel->done) continue;
+            if (timer->due > now) continue;
             take_out(wheel, timer);
             put_in(wheel, timer, LS_WHEEL_SLOTS);
         }

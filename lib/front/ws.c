@@ -57,13 +57,13 @@ static void on_kick(struct ls__note *note)
 {
     struct ls_ws *ws = of_kick(note);
     atomic_store(&ws->kicked, false);
-    handle(ws, LS_WORK_READ);
+    if (ls__loop_scratch()) handle(ws, LS_WORK_READ); /* else the front is being closed, and ends it */
     ls_ws_unref(ws);
 }
 
 void ls__ws_kick_locked(struct ls_ws *ws)
 {
-    if (ws->fd < 0 || atomic_exchange(&ws->kicked, true)) return;
+    if (ws->fd < 0 || atomic_exchange(&ws->kicked, true) || !ws->begun) return;
     ls_ws_ref(ws);
     if (!ls__loop_post(ws->loop, &ws->kick)) ls_ws_unref(ws); /* never the last use: it is listed */
 }
@@ -205,10 +205,11 @@ int ls_ws_begin(struct ls_ws *ws, struct ls_err *err)
         ls_ws_unref(ws);
         return rc;
     }
-    set_timer(ws, beat(ws, now));
     pthread_mutex_lock(&ws->send_lock);
-    if (first) ls__ws_kick_locked(ws);
+    ws->begun = true;
+    if (atomic_exchange(&ws->kicked, false) || first) ls__ws_kick_locked(ws);
     pthread_mutex_unlock(&ws->send_lock);
+    set_timer(ws, beat(ws, now));
     return 0;
 }
 
@@ -315,7 +316,7 @@ void ls_ws_close(struct ls_ws *ws, int code, const char *reason)
     pthread_mutex_lock(&ws->send_lock);
     if (ws->fd >= 0 && atomic_load(&ws->close_due_ns) == 0) {
         atomic_store(&ws->close_due_ns, ls_now_ns() + ls_ms(CLOSE_MS));
-        ls__loop_timer(ws->loop, &ws->timer, CLOSE_MS);
+        if (ws->begun) ls__loop_timer(ws->loop, &ws->timer, CLOSE_MS);
     }
     pthread_mutex_unlock(&ws->send_lock);
 }

@@ -65,6 +65,18 @@ static void test_wheel_after_a_long_sleep(void **state)
     assert_null(ls__wheel_due(&wheel, 7000));
 }
 
+/* One that became due while the loop was held up, however long it had slept before. */
+static void test_wheel_after_a_sleep_beyond_its_turn(void **state)
+{
+    (void)state;
+    static struct ls__wheel wheel;
+    struct ls__timer due = {0};
+    ls__wheel_put(&wheel, &due, LS_WHEEL_SLOTS + 88);
+    assert_ptr_equal(ls__wheel_due(&wheel, LS_WHEEL_SLOTS + 90), &due);
+    ls__wheel_put(&wheel, &due, 10 * LS_WHEEL_SLOTS + 88);
+    assert_ptr_equal(ls__wheel_due(&wheel, 10 * LS_WHEEL_SLOTS + 188), &due);
+}
+
 /* --- the loop --- */
 
 struct probe {
@@ -344,6 +356,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_wheel_calls_in_time),
         cmocka_unit_test(test_wheel_after_a_long_sleep),
+        cmocka_unit_test(test_wheel_after_a_sleep_beyond_its_turn),
         cmocka_unit_test(test_loop),
         cmocka_unit_test(test_frame_heads),
         cmocka_unit_test(test_frame_mask),

@@ -16,11 +16,22 @@
 
 enum { WAIT_MS = 20000 };
 
+/* The descriptor of a peer that sends faster than is read. */
+static atomic_int endless = -1;
+
+ssize_t recv(int fd, void *data, size_t len, int flags)
+{
+    if (fd != atomic_load(&endless)) return recvfrom(fd, data, len, flags, NULL, NULL);
+    memset(data, 'x', len);
+    return (ssize_t)len;
+}
+
 /* One that waits: at its end it answers what `told` says, unless it has been answered. */
 struct waiter {
     struct ls_held *held;
     pthread_mutex_t lock;
     bool answered;
+    int fd; /* the front's */
     atomic_int over, gone;
 };
 
@@ -66,6 +77,7 @@ static int hold(struct ls_front *front, struct waiter *waiter, int64_t ms)
     *waiter = (struct waiter){.lock = PTHREAD_MUTEX_INITIALIZER};
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
     pthread_mutex_lock(&waiter->lock);
+    waiter->fd = pair[0];
     waiter->held = ls_held_new(front, pair[0], ms, &hooks, waiter, &err);
     pthread_mutex_unlock(&waiter->lock);
     assert_non_null(waiter->held);
@@ -173,6 +185,29 @@ static void p118_much_is_sent_as_the_peer_takes_it(void **state)
     ls_front_close(front);
 }
 
+static void p118_a_peer_that_sends_without_end_delays_nobody(void **state)
+{
+    (void)state;
+    struct ls_front *front = open_front();
+    struct waiter sends, other;
+    char text[64];
+    int peer = hold(front, &sends, WAIT_MS), next = hold(front, &other, WAIT_MS);
+    atomic_store(&endless, sends.fd);
+    assert_int_equal(send(peer, "more", 4, 0), 4);
+    answer(&sends, "first", 5);
+    struct pollfd wait = {.fd = peer, .events = POLLIN};
+    assert_int_equal(poll(&wait, 1, WAIT_MS), 1);
+    poll(NULL, 0, 20); /* it is being read from by now */
+    answer(&other, "second", 6);
+    assert_int_equal(read_all(next, text, sizeof text), 6);
+    close(next);
+    await_gone(&sends);
+    atomic_store(&endless, -1);
+    await_gone(&other);
+    close(peer);
+    ls_front_close(front);
+}
+
 static void p118_the_front_ends_what_it_holds(void **state)
 {
     (void)state;
@@ -195,6 +230,7 @@ int main(void)
         cmocka_unit_test(p118_its_time_ends),
         cmocka_unit_test(p118_a_peer_that_sends_no_more_is_told),
         cmocka_unit_test(p118_much_is_sent_as_the_peer_takes_it),
+        cmocka_unit_test(p118_a_peer_that_sends_without_end_delays_nobody),
         cmocka_unit_test(p118_the_front_ends_what_it_holds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -33,6 +33,77 @@ static void test_begins_with_what_came_behind_the_head(void **state)
     ls_front_close(front);
 }
 
+/* A session may send, close or cut before the front has begun to read. */
+static void test_ends_before_it_begins(void **state)
+{
+    (void)state;
+    static const struct ls_ws_start nothing;
+    struct ls_front *front = open_front(0, 0, 0);
+    for (int i = 0; i < 4; i++) {
+        int fds[2];
+        LS_ERR(err);
+        struct peer peer = {.fd = -1};
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+        peer.fd = fds[0];
+        peer.ws = ls_ws_new(front, fds[1], &nothing, &peer_hooks, &peer, &err);
+        assert_non_null(peer.ws);
+        if (i < 2)
+            ls_ws_cut(peer.ws);
+        else
+            ls_ws_close(peer.ws, 1011, "");
+        poll(NULL, 0, 50);
+        if (i % 2 == 0) {
+            assert_int_equal(ls_ws_begin(peer.ws, &err), 0);
+            if (i < 2) WAIT_FOR(atomic_load(&peer.overs) == 1);
+            peer_end(&peer);
+            continue;
+        }
+        ls_ws_unref(peer.ws); /* nothing of it is left, its timer neither */
+        assert_int_equal(atomic_load(&peer.gones), 1);
+        assert_int_equal(atomic_load(&peer.overs), 0);
+        close(peer.fd);
+    }
+    poll(NULL, 0, 2500); /* beyond the time of a close handshake */
+    ls_front_close(front);
+}
+
+/* What a thread has that is not one of the loop's: a stack of another size. */
+static pthread_t closer;
+
+static bool note_closer(struct ls_ws *ws, void *owner, int opcode, const char *data, size_t len)
+{
+    struct peer *peer = owner;
+    (void)ws, (void)opcode, (void)data, (void)len;
+    if (pthread_equal(pthread_self(), closer)) atomic_fetch_add(&peer->unkepts, 1);
+    return true;
+}
+
+static void test_closing_the_front_handles_no_message(void **state)
+{
+    (void)state;
+    struct ls_ws_hooks hooks = peer_hooks;
+    hooks.message = note_closer;
+    closer = pthread_self();
+    for (int i = 0; i < 200; i++) {
+        int fds[2];
+        LS_ERR(err);
+        struct peer peer = {.fd = -1};
+        struct ls_front *front = open_front(0, 0, 0);
+        unsigned char *bytes;
+        size_t len = peer_frame(0x81, "early", 5, &bytes);
+        struct ls_ws_start start = {.first = (char *)bytes, .first_len = len};
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+        peer.fd = fds[0];
+        peer.ws = ls_ws_new(front, fds[1], &start, &hooks, &peer, &err);
+        assert_non_null(peer.ws);
+        assert_int_equal(ls_ws_begin(peer.ws, &err), 0);
+        ls_front_close(front);
+        free(bytes);
+        peer_end(&peer);
+        assert_int_equal(atomic_load(&peer.unkepts), 0);
+    }
+}
+
 /* P40b: what was received before the pause is not looked at either. */
 static void test_pause(void **state)
 {
@@ -372,6 +443,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_begins_with_what_came_behind_the_head),
+        cmocka_unit_test(test_ends_before_it_begins),
+        cmocka_unit_test(test_closing_the_front_handles_no_message),
         cmocka_unit_test(test_pause),
         cmocka_unit_test(test_cut_while_paused),
         cmocka_unit_test(test_not_read),
