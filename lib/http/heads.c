@@ -16,8 +16,10 @@
 
 #include "base/clock.h"
 
-/* FEW: workers that are left; then a connection may be silent, or its head be on its way, for HEAD_MS */
-enum { FEW = 4, HEAD_MS = 500, LOOK_MS = 20 };
+/* FEW: workers that are left; then a connection may be silent, or its head be on its way, for HEAD_MS. One from which
+ * nothing has come for so long when a worker is free for it has had that time: all that it is given then is READ_MS, for
+ * the worker to read what has come. */
+enum { FEW = 4, HEAD_MS = 500, READ_MS = 60, LOOK_MS = 20 };
 
 /* The request that this thread answers, or has answered last on its connection. */
 static _Thread_local struct ls__served served;
@@ -58,7 +60,7 @@ static bool is_late(const struct ls_web *web, int fd, const struct sockaddr_in *
         seen[fd].port = port;
         seen[fd].since_ns = now;
     }
-    return now - seen[fd].since_ns >= ls_ms(HEAD_MS);
+    return now - seen[fd].since_ns >= ls_ms(silent_ms >= HEAD_MS ? READ_MS : HEAD_MS);
 }
 
 void ls_http_heads_look(void *ctx)

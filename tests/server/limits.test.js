@@ -434,6 +434,19 @@ test('N4 Q2 many more half-open requests and silent connections than there are t
   await site.stop();
 });
 
+test('N4 heads that have not come while they waited for a worker do not hold it as long again', async () => {
+  const site = await serve(['--http-workers', '4']);
+  const { server } = site;
+  const sockets = Array.from({ length: 120 }, () => net.connect(server.port, '127.0.0.1').on('error', () => {}));
+  for (const socket of sockets) socket.write('GET / HTTP/1.1\r\nHost: local');
+  await Promise.all(sockets.map((socket) => once(socket, 'connect')));
+  const begun = performance.now();
+  assert.equal((await server.get('/lsess-client/generation')).status, 200);
+  assert.ok(performance.now() - begun < 8000, `after ${performance.now() - begun} ms; half a second for each would be 15 s`);
+  for (const socket of sockets) socket.destroy();
+  await site.stop();
+});
+
 test('N4 a head that comes slowly is taken while there are workers enough', async () => {
   const site = await serve([]);
   const socket = net.connect(site.server.port, '127.0.0.1');
