@@ -175,6 +175,7 @@ struct ls_sender {
     char user[sizeof((struct ls_rights *)NULL)->user]; /* whom the proxy has found (--auth-header), "" = nobody */
     bool trusted;                                      /* the connection's own peer is a proxy that is trusted */
     bool proxied;                                      /* and says that it asks for somebody else */
+    bool told;                                         /* and for whom: the address has been read */
     bool secure;                                       /* browsers come by https */
 };
 

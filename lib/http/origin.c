@@ -352,10 +352,11 @@ bool ls_request_is_local(const struct ls_web *web, const struct mg_request_info 
     return host && (origin || is_own_get(info)) && is_users(web, info);
 }
 
+/* A proxy that does not say for whom it asks may ask for anybody. */
 bool ls_request_is_near(const struct ls_request *request)
 {
     const struct ls_sender *sender = &request->sender;
-    return (sender->trusted || !has_proxy_header(request->info)) &&
+    return (sender->told || !has_proxy_header(request->info)) &&
            (is_loopback(sender->address, strlen(sender->address)) ||
             ls_http_address_trusted(request->web, sender->address));
 }

@@ -220,7 +220,8 @@ static size_t skip_trusted(const struct ls_web *web, const struct mg_request_inf
         char address[INET6_ADDRSTRLEN];
         struct word item = item_of(info, name, hop);
         if (forwarded) item = parameter(item, "for");
-        if (!item.at || !read_hop(item, address)) break;
+        sender->told = item.at && read_hop(item, address);
+        if (!sender->told) break;
         strcpy(sender->address, address);
         if (!ls_http_address_trusted(web, address)) break;
     }

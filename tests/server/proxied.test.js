@@ -360,5 +360,9 @@ test('N23 /metrics is for this machine and for proxies that are trusted, not for
   for (const [client, status] of [['203.0.113.7', 403], ['10.1.1.1', 200], ['127.0.0.1', 200], ['127.0.0.1, 203.0.113.7', 403]])
     assert.equal((await behind.get('/metrics', { 'X-Forwarded-For': client })).status, status, client);
   assert.equal((await behind.get('/metrics')).status, 200);
+  /* A proxy that does not say for whom it asks may ask for anybody. */
+  for (const [name, value] of [['X-Forwarded-Proto', 'https'], ['X-Forwarded-For', ''], ['X-Forwarded-For', '203.0.113.9, unknown'],
+    ['X-Real-IP', '203.0.113.9'], ['Via', '1.1 proxy'], ['Forwarded', 'for=203.0.113.9']])
+    assert.equal((await behind.get('/metrics', { [name]: value })).status, 403, `${name}: ${value}`);
   await behind.stop();
 });
