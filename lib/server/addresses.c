@@ -135,11 +135,12 @@ static int log_message(const struct mg_connection *http, const char *message)
 /* @param address  NULL: only the inner port */
 static bool start_http(struct ls_server *server, const char *address, int port, struct ls_err *err)
 {
-    char ports[80], threads[16], idle[16], problem[256] = "";
+    char ports[80], threads[16], queue[16], idle[16], problem[256] = "";
     bool carried = has_carried(server);
     if (address) snprintf(ports, sizeof ports, "%s:%d%s", address, port, carried ? ",127.0.0.1:0" : "");
     server->web.workers = server->config.http_workers;
     snprintf(threads, sizeof threads, "%d", server->web.workers);
+    snprintf(queue, sizeof queue, "%d", server->http_queue);
     snprintf(idle, sizeof idle, "%d", LS_IDLE_MS);
     const char *options[] = {
         "listening_ports",
@@ -147,7 +148,7 @@ static bool start_http(struct ls_server *server, const char *address, int port, 
         "num_threads",
         threads,
         "connection_queue",
-        "256",
+        queue,
         "listen_backlog",
         "1024",
         "enable_keep_alive",

@@ -47,6 +47,7 @@
 #include "files/fspath.h"
 
 enum { SPARE_FILES = 2048 /* what is open but for pages: files, requests, polls that wait */ };
+enum { HTTP_QUEUE = 256, MAX_POLLS = 1000 };
 enum { MISSED_PINGS = 2 /* and a page is cut */ };
 /* What has been taken is finished (P35, at most 2 s); what is told to end then has so long, also on a busy machine. */
 enum { DRAIN_TOTAL_MS = 1500, END_MS = 800 };
@@ -349,12 +350,16 @@ static int open_parts(struct ls_server *server, struct ls_err *err)
     return server->control ? 0 : LS_EIO;
 }
 
-/* A page is a descriptor, and the system bounds their number (N4). */
+/* A page is a descriptor, and the system bounds their number (N4). Where it allows few, half of them are for pages, and
+ * requests and polls get their part: civetweb, which would try on and on to take a connection for which there is no
+ * descriptor, is never to come to that. */
 static void bound_connections(struct ls_server *server)
 {
     struct rlimit files;
     int *most = &server->config.max_connections, each = ls__addresses_files(server);
     rlim_t wanted = (rlim_t)*most * (rlim_t)each + SPARE_FILES;
+    server->http_queue = HTTP_QUEUE;
+    server->max_polls = MAX_POLLS;
     if (getrlimit(RLIMIT_NOFILE, &files) < 0) return;
     if (files.rlim_cur < wanted) {
         files.rlim_cur = files.rlim_max < wanted ? files.rlim_max : wanted;
@@ -363,6 +368,12 @@ static void bound_connections(struct ls_server *server)
     if (getrlimit(RLIMIT_NOFILE, &files) < 0 || files.rlim_cur >= wanted) return;
     int room = (int)files.rlim_cur - SPARE_FILES, half = (int)files.rlim_cur / 2, before = *most;
     *most = (room > half ? room : half) / each;
+    if (room < half) {
+        int part = half / 8 > 4 ? half / 8 : 4, *workers = &server->config.http_workers;
+        if (*workers > part) *workers = part;
+        if (server->http_queue > part) server->http_queue = part;
+        if (server->max_polls > part) server->max_polls = part;
+    }
     ls_log(0, "At most %d pages can be connected, not %d: the system lets this process have %d files open (ulimit -n).",
            *most, before, (int)files.rlim_cur);
 }

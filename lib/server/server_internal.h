@@ -47,6 +47,7 @@ struct ls_server {
     char **more_urls;  /* of the other ones of `listening`; owned, NULL-terminated */
     char *fingerprint; /* of a certificate of our own making; NULL = none */
     size_t lua_files;
+    int http_queue, max_polls; /* connections that wait for a worker of civetweb; polls that wait (N4) */
     struct mg_context *civetweb;
     struct ls_executor *executor;
     struct manager *manager;

@@ -19,7 +19,7 @@
 #include "base/log.h"
 #include "protocol/message.h"
 
-enum { TOKEN_SIZE = 128, MAX_POLLS = 1000, MAX_WAIT_MS = 60000 };
+enum { TOKEN_SIZE = 128, MAX_WAIT_MS = 60000 };
 
 struct identity {
     /* -- immutable */
@@ -393,7 +393,7 @@ static bool poll_messages(struct ls_request *request, struct session *session, s
 {
     (void)run_part(session, run_poll, call);
     bool wait = call->status == 200 && call->polled == 0 && wait_ms > 0 && call->token[0] != '\0' &&
-                atomic_load(&request->web->server->polls_waiting) < MAX_POLLS;
+                atomic_load(&request->web->server->polls_waiting) < request->web->server->max_polls;
     bool held =
         wait && hold_poll(request, session, call->identity, wait_ms < MAX_WAIT_MS ? wait_ms : (int64_t)MAX_WAIT_MS);
     identity_unref(call->identity);

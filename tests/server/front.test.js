@@ -1,10 +1,10 @@
 /** Connections that hold no thread (net.md: N1, N4, N6, N11), against the program. */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { readdirSync } from 'node:fs';
+import { readFileSync, readdirSync } from 'node:fs';
 import net from 'node:net';
 import { test } from 'node:test';
-import { APP, Server, makeSite, program, until, within } from './lib.js';
+import { APP, Program, Server, makeSite, program, until, within } from './lib.js';
 
 const KEY = 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n';
 const upgrade = (id, more = '') =>
@@ -82,6 +82,31 @@ test('N6 messages are compressed for who is not on this machine, unless --no-def
     line.socket.destroy();
     await server.stop();
   }
+});
+
+test('N4 where descriptors are few, connections that say nothing take none from pages, and delay nobody', async () => {
+  const dir = makeSite({ 'lua/main.lua': APP, 'html/a.txt': 'a' });
+  const command = 'ulimit -n 64; exec "$0" serve "$1" --port 0 --json-log --socket "$1/c.sock"';
+  const run = new Program([], {}, ['bash', '-c', command, program, dir]);
+  const { url } = await until(() => run.events('ready')[0], 'the start');
+  const server = Object.assign(new Server(), { run, dir, url: url.replace(/\/$/, ''), port: Number(new URL(url).port) });
+  const id = await server.session();
+  const pages = Array.from({ length: 28 }, () => dial(server, upgrade(id)));
+  for (const page of pages) await until(() => page.received.includes('HTTP/1.1 101 '), 'a page');
+  const silent = Array.from({ length: 60 }, () => dial(server, ''));
+  await until(() => silent.every(({ socket }) => !socket.connecting), 'the connections');
+  const ticks = () => {
+    const fields = readFileSync(`/proc/${run.child.pid}/stat`, 'utf8').split(') ')[1].split(' ');
+    return Number(fields[11]) + Number(fields[12]);
+  };
+  const before = ticks(), begun = performance.now();
+  assert.equal((await server.get('/a.txt')).body, 'a');
+  assert.ok(performance.now() - begun < 5000, `${performance.now() - begun} ms`);
+  await new Promise((resolve) => setTimeout(resolve, 1000 - Math.min(1000, performance.now() - begun))); // the time that is looked at
+  assert.ok(ticks() - before < 30, `${ticks() - before} ticks`);
+  for (const page of pages) assert.equal(page.over, false);
+  for (const { socket } of [...silent, ...pages]) socket.destroy();
+  await server.stop();
 });
 
 test('N4 fewer pages are taken where the system allows few files, and that is said', async () => {

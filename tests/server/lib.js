@@ -64,11 +64,12 @@ session:createAppVariable(session:create(App, {}))
 const running = new Set();
 after(() => { setTimeout(() => running.forEach((child) => child.kill('SIGKILL')), 15000).unref(); });
 
-/** The program with arguments; `output` collects both streams. */
+/** The program with arguments, or a command that becomes it; `output` collects both streams. */
 export class Program {
-  constructor(args, options = {}) {
+  constructor(args, options = {}, [command, ...before] = [program]) {
     this.output = '';
-    this.child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'], ...options, env: { ...process.env, ...options.env } });
+    const env = { ...process.env, ...options.env };
+    this.child = spawn(command, [...before, ...args], { stdio: ['ignore', 'pipe', 'pipe'], ...options, env });
     running.add(this.child);
     this.child.on('exit', () => running.delete(this.child));
     this.child.on('error', (problem) => { this.output += String(problem); });
