@@ -17,8 +17,8 @@
 #include "base/clock.h"
 
 /* FEW: workers that are left; then a connection may be silent, or its head be on its way, for HEAD_MS. One from which
- * nothing has come for so long when a worker is free for it has had that time: all that it is given then is READ_MS, for
- * the worker to read what has come. */
+ * nothing has come for so long when a worker is free for it has had that time: all that it is given then is READ_MS,
+ * for the worker to read what has come. */
 enum { FEW = 4, HEAD_MS = 500, READ_MS = 60, LOOK_MS = 20 };
 
 /* The request that this thread answers, or has answered last on its connection. */

@@ -36,7 +36,8 @@ struct user {
 struct failures {
     unsigned char net[16];
     int64_t since_ns; /* of the first one; 0 = the place is free */
-    int count;
+    int count;        /* those that are being looked at among them */
+    int trying;       /* how many these are */
 };
 
 struct ls_login {
@@ -271,24 +272,35 @@ static struct failures *find_failures(struct ls_login *login, const char *addres
     return oldest;
 }
 
-/* A try counts as a failure until it has been none. @return 0; after how many seconds the next one may be; -1: too many
+static int seconds_left(const struct failures *failures)
+{
+    int left = WINDOW_S - (int)((ls_now_ns() - failures->since_ns) / ls_ms(1000));
+    return left > 0 ? left : 1;
+}
+
+/* A try counts as a failure until it has been none; so one too many waits for those that are being looked at. @return 0; after how many seconds the next one may be; -1: too many
  * hashes are being made */
 static int begin_try(struct ls_login *login, const char *address)
 {
     int rc = 0;
     pthread_mutex_lock(&login->lock);
     struct failures *failures = find_failures(login, address);
-    if (failures->count >= FAILURES) {
-        rc = WINDOW_S - (int)((ls_now_ns() - failures->since_ns) / ls_ms(1000));
-        rc = rc > 0 ? rc : 1;
-    } else if (login->hashing >= AT_ONCE && login->waiting >= MOST_WAITING) {
+    if (failures->count - failures->trying >= FAILURES) {
+        rc = seconds_left(failures);
+    } else if (login->waiting >= MOST_WAITING) {
         rc = -1;
     } else {
-        failures->count++;
         login->waiting++;
-        while (login->hashing >= AT_ONCE)
+        while (login->hashing >= AT_ONCE || (failures->count >= FAILURES && failures->trying > 0)) {
             pthread_cond_wait(&login->free, &login->lock);
+            failures = find_failures(login, address);
+        }
         login->waiting--;
+        if (failures->count >= FAILURES) rc = seconds_left(failures);
+    }
+    if (rc == 0) {
+        failures->count++;
+        failures->trying++;
         login->hashing++;
     }
     pthread_mutex_unlock(&login->lock);
@@ -299,8 +311,11 @@ static void end_try(struct ls_login *login, const char *address, bool ok)
 {
     pthread_mutex_lock(&login->lock);
     login->hashing--;
-    pthread_cond_signal(&login->free);
-    if (ok) find_failures(login, address)->since_ns = 0;
+    struct failures *failures = find_failures(login, address);
+    if (failures->trying > 0) failures->trying--; /* none: its place has been given away */
+    if (ok) failures->count = failures->trying;
+    if (failures->count == 0) failures->since_ns = 0;
+    pthread_cond_broadcast(&login->free);
     pthread_mutex_unlock(&login->lock);
 }
 
