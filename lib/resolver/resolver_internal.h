@@ -80,6 +80,7 @@ struct ls_resolver_state {
 };
 
 #define LS_AT(rs, place) ((rs)->base + (place))
+enum { LS_WINDOW_STEPS = 16 };
 
 /* --- window.c --- */
 
@@ -89,6 +90,14 @@ int ls__window_make(struct ls_resolver_state *rs, struct ls_fault *fault);
 static inline int ls__window_open(struct ls_resolver_state *rs, struct ls_fault *fault)
 {
     return rs->open ? 0 : ls__window_make(rs, fault);
+}
+/** Space for a path of so many steps in the window that is open or is about to be. @return false and fault [-0, +0, -] */
+bool ls__window_room(struct ls_resolver_state *rs, uint32_t steps, struct ls_fault *fault);
+/** ls__window_open, to follow a path (NULL: none) there; a window has space for LS_WINDOW_STEPS. [-0, +window, -] */
+static inline int ls__window_open_for(struct ls_resolver_state *rs, const struct ls_path *path, struct ls_fault *fault)
+{
+    if (path && path->count > LS_WINDOW_STEPS && !ls__window_room(rs, path->count, fault)) return -1;
+    return ls__window_open(rs, fault);
 }
 /** Cut the stack back to the window, and take the window off if `opened` is 1. */
 void ls__window_done(struct ls_resolver_state *rs, int opened);

@@ -357,7 +357,7 @@ LS_HOT int conclude(struct ls_resolver_state *rs, const struct ls_path *path, in
 int ls__op_check(void *ctx, ls_slot from, const struct ls_path *path, struct ls_value *value, struct ls_fault *fault)
 {
     struct ls_resolver_state *rs = ctx;
-    int opened = ls__window_open(rs, fault), type, at = 0;
+    int opened = ls__window_open_for(rs, path, fault), type, at = 0;
     if (opened < 0) return -1;
     rs->did = 0;
     uint32_t step = begin(rs, from, path, &type);
@@ -398,7 +398,7 @@ int ls__op_check_in(void *ctx, ls_slot from, const struct ls_path *path, struct 
                     struct ls_fault *fault)
 {
     struct ls_resolver_state *rs = ctx;
-    int opened = ls__window_open(rs, fault), type;
+    int opened = ls__window_open_for(rs, path, fault), type;
     if (opened < 0) return -1;
     rs->did = 0;
     uint32_t step = begin(rs, from, path, &type);
@@ -416,7 +416,7 @@ int ls__op_check_in(void *ctx, ls_slot from, const struct ls_path *path, struct 
 int ls__op_place(void *ctx, ls_slot from, const struct ls_path *path, int64_t *object, struct ls_fault *fault)
 {
     struct ls_resolver_state *rs = ctx;
-    int opened = ls__window_open(rs, fault), type;
+    int opened = ls__window_open_for(rs, path, fault), type;
     if (opened < 0) return -1;
     uint32_t step = begin(rs, from, path, &type);
     int at = ls__walk(rs, path, step, path->count - 1, &type, fault);

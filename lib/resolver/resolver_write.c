@@ -75,7 +75,7 @@ int ls__op_store(void *ctx, ls_slot from, const struct ls_path *path, int64_t in
 {
     struct ls_resolver_state *rs = ctx;
     const struct ls_step *last = &path->steps[path->count - 1];
-    int opened = ls__window_open(rs, fault), rc = -1;
+    int opened = ls__window_open_for(rs, path, fault), rc = -1;
     if (opened < 0) return -1;
     bool asked = rs->asked;
     rs->asked = true;

@@ -4,8 +4,16 @@
 
 #include <string.h>
 
-/* Space for the longest path with a value a step, and for what a look-up needs above it. */
-#define WINDOW_STACK (LS_WINDOW_SIZE + LS_PATH_MAX_STEPS + 64)
+/* Space for a path with a value a step, and for what a look-up needs above it. A session keeps the largest stack that it
+ * has had for a long time, so that room for the longest path is made only for such a one. */
+#define WINDOW_STACK (LS_WINDOW_SIZE + LS_WINDOW_STEPS + 48)
+
+bool ls__window_room(struct ls_resolver_state *rs, uint32_t steps, struct ls_fault *fault)
+{
+    if (lua_checkstack(rs->open ? rs->L : rs->session->vm.L, WINDOW_STACK + (int)steps)) return true;
+    ls_fault_set(fault, LS_FAULT_INTERNAL, "the Lua stack is full");
+    return false;
+}
 
 int ls__window_make(struct ls_resolver_state *rs, struct ls_fault *fault)
 {
