@@ -18,7 +18,7 @@ ROOMS = base syntax files tracker vm model resolver reload console session proto
 WARNINGS = -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2 -Wno-sign-conversion
 # Files on the hot path of an event are compiled for speed, the others for size; CFLAGS come later and win.
 FAST = $(addprefix lib/base/,buf% map% idmap% json% clock% text%) lib/syntax/% $(addprefix lib/tracker/,changes% detect% find% tree% tracker% var%) lib/backend/compose% \
-  $(addprefix lib/resolver/,resolver% window% slots% raw% value% objects% viewlist% record% reach%) lib/vm/gate% lib/protocol/outgoing% lib/reload/rule% lib/model/snapshot% lib/front/frames% lib/front/loop% tests/%
+  $(addprefix lib/resolver/,resolver% window% slots% raw% value% objects% viewlist% record% reach%) lib/vm/gate% lib/protocol/outgoing% lib/reload/rule% lib/model/snapshot% lib/front/frames% lib/front/loop% lib/protocol/parse% tests/%
 optimize = $(if $(filter $(FAST),$(1)),-O2,-Oz)
 
 # The system's Lua; with LUA=checked one that is built here from Debian's sources, which `.ci/deps check` has fetched, and that checks its callers and itself.
