@@ -19,7 +19,7 @@ thread)
     MAKE="$MAKE TSAN=1 B=$B"
     symbol=__tsan_write4
     rooms=(executor hotload front server)
-    files='websocket protocol hotload serve'
+    files='websocket protocol hotload serve listening'
     ;;
 address)
     B=$top/san

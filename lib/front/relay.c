@@ -27,7 +27,10 @@
  * SETTLE_MS: for what is on its way when the front is closed */
 enum { FIRST_MS = 10000, STUCK_MS = 60000, LINGER_MS = 500, STEPS = 16, SETTLE_MS = 500 };
 
-enum relay_state { SHAKING, SILENT, CARRYING, LINGERING };
+enum relay_state { SHAKING, SILENT, CARRYING };
+
+/* What the timer of one that is carried is for. */
+enum relay_wait { NOTHING, STUCK, LINGER };
 
 struct ls__relay {
     struct ls__watch outer, inner;       /* `outer` is first; fd -1 = none */
@@ -42,15 +45,18 @@ struct ls__relay {
     uint32_t write_wants, in_wants; /* what writing to the outer end, and reading the inner one, waits for */
     enum relay_state state;
     bool outer_over, inner_over; /* they send no more */
-    bool up_told;                /* the HTTP server knows */
+    bool up_told;                /* the HTTP server knows of the one */
     bool broken;                 /* the outer end takes nothing and gives nothing */
     bool posted, dead;           /* `more` is on its way; it frees */
-    bool stuck;                  /* `timer` is set since `down` was */
-    bool moved_down;             /* the peer has taken something of what waited */
+    bool discard;                /* the HTTP server takes no more: what comes is thrown away */
+    bool moved;                  /* an end has taken something since the timer was set */
+    enum relay_wait wait;
     int inner_port;
     /* -- immutable once it is in the table, protected by the front's lock */
     struct ls_relay_peer peer;
     int port; /* of our end of the inner connection, 0 = none */
+    /* -- protected by the front's lock */
+    bool down_told; /* the outer end knows that the HTTP server sends no more */
     struct ls__relay *prev, *next;
 };
 
@@ -226,34 +232,36 @@ static bool give(struct ls__relay *relay, struct ls_buf *rest, const char *data,
     return !ls_buf_failed(rest);
 }
 
+/* What the HTTP server does not take any more goes nowhere; what it says is still carried. */
+static void give_up(struct ls__relay *relay, struct ls_buf *rest, const char *data, size_t len)
+{
+    if (!relay->discard && !give(relay, rest, data, len, write_inner)) relay->discard = true;
+    if (relay->discard) ls_buf_release(rest);
+}
+
 /* From the outer end to the inner one. @return has anything moved? */
 static bool carry_up(struct ls__relay *relay)
 {
     size_t before = relay->up.len;
-    if (before > 0) {
-        if (!give(relay, &relay->up, relay->up.data, before, write_inner)) {
-            ls_buf_release(&relay->up); /* nobody takes it any more; what comes back is still carried */
-            relay->outer_over = relay->up_told = true;
-        }
-        if (relay->up.len > 0) return relay->up.len < before;
-    }
+    if (before > 0) give_up(relay, &relay->up, relay->up.data, before);
+    bool moved = relay->up.len < before;
+    relay->moved |= moved;
+    if (relay->up.len > 0) return moved;
     relay->up_wants = 0;
     if (relay->outer_over) {
-        if (relay->up_told) return before > 0;
+        if (relay->up_told) return moved;
         relay->up_told = true;
         shutdown(relay->inner.fd, SHUT_WR);
         return true;
     }
     char *data = ls__loop_scratch();
     int n = read_outer(relay, data, LS_READ_SIZE);
-    if (n == LS_TLS_LATER) return before > 0;
+    if (n == LS_TLS_LATER) return moved;
     if (n == LS_TLS_BROKEN) relay->broken = true;
-    if (n <= 0) {
-        relay->outer_over = true;
-        return n == 0;
-    }
-    if (!give(relay, &relay->up, data, (size_t)n, write_inner)) relay->outer_over = relay->up_told = true;
-    return true;
+    relay->outer_over |= n <= 0;
+    if (n > 0) give_up(relay, &relay->up, data, (size_t)n);
+    relay->moved |= n > 0 && !relay->discard;
+    return n >= 0;
 }
 
 /* From the inner end to the outer one. */
@@ -264,7 +272,7 @@ static bool carry_down(struct ls__relay *relay)
         relay->broken = true;
         return false;
     }
-    relay->moved_down |= relay->down.len < before;
+    relay->moved |= relay->down.len < before;
     if (relay->down.len > 0) return relay->down.len < before;
     relay->write_wants = relay->in_wants = 0;
     if (relay->inner_over) return before > 0;
@@ -289,35 +297,29 @@ static void on_timer(struct ls__timer *timer)
     end((struct ls__relay *)(void *)((char *)timer - offsetof(struct ls__relay, timer)));
 }
 
-/* Closing on bytes that are unread would reset the connection under the answer. */
-static void linger(struct ls__relay *relay)
+/* The HTTP server sends no more, and all of it has been taken. */
+static void tell_outer(struct ls__relay *relay)
 {
-    ssize_t n = 1;
-    for (int i = 0; i < STEPS && n > 0; i++)
-        n = recv(relay->outer.fd, ls__loop_scratch(), LS_READ_SIZE, MSG_DONTWAIT);
-    if (n == 0 || (n < 0 && !is_later())) end(relay);
-}
-
-static void begin_linger(struct ls__relay *relay)
-{
-    close_inner(relay);
     if (relay->ssl) ls__tls_shut(relay->ssl);
     shutdown(relay->outer.fd, SHUT_WR);
-    relay->state = LINGERING;
-    watch(relay, &relay->outer, &relay->outer_events, EPOLLIN);
-    ls__loop_timer(relay->loop, &relay->timer, LINGER_MS);
-    linger(relay);
+    pthread_mutex_lock(&relay->front->lock);
+    relay->down_told = true;
+    pthread_mutex_unlock(&relay->front->lock);
 }
 
-/* The answer of one who does not read it has been given, and nobody else ends the connection. */
-static void time_peer(struct ls__relay *relay)
+/* Nobody else ends a connection of which one end takes nothing; and where all has been said, closing on bytes that are
+ * unread would reset the connection under the answer, so the peer has some time to end it. */
+static void time_ends(struct ls__relay *relay)
 {
-    if (relay->down.len > 0 && (relay->moved_down || !relay->stuck))
-        ls__loop_timer(relay->loop, &relay->timer, STUCK_MS);
-    else if (relay->down.len == 0 && relay->stuck)
+    enum relay_wait wait = relay->down.len > 0 || (relay->down_told && relay->up.len > 0) ? STUCK
+                           : relay->down_told                                             ? LINGER
+                                                                                          : NOTHING;
+    if (wait == NOTHING && relay->wait != NOTHING)
         ls__loop_timer_clear(relay->loop, &relay->timer);
-    relay->stuck = relay->down.len > 0;
-    relay->moved_down = false;
+    else if (wait != NOTHING && (wait != relay->wait || relay->moved))
+        ls__loop_timer(relay->loop, &relay->timer, wait == STUCK ? STUCK_MS : LINGER_MS);
+    relay->wait = wait;
+    relay->moved = false;
 }
 
 static void carry(struct ls__relay *relay)
@@ -331,15 +333,17 @@ static void carry(struct ls__relay *relay)
         end(relay);
         return;
     }
-    if (relay->inner_over && relay->down.len == 0) {
-        begin_linger(relay);
+    bool said = relay->inner_over && relay->down.len == 0;
+    if (said && !relay->down_told) tell_outer(relay);
+    if (said && relay->outer_over && relay->up.len == 0) {
+        end(relay);
         return;
     }
     if (moved && !relay->posted) relay->posted = ls__loop_post(relay->loop, &relay->more);
     watch(relay, &relay->outer, &relay->outer_events,
           (relay->up.len == 0 && !relay->outer_over ? relay->read_wants : 0) | relay->write_wants);
     watch(relay, &relay->inner, &relay->inner_events, relay->in_wants | relay->up_wants);
-    time_peer(relay);
+    time_ends(relay);
     if (relay->broken) end(relay);
 }
 
@@ -384,7 +388,6 @@ static void step(struct ls__relay *relay)
     case SHAKING: shake(relay); break;
     case SILENT: hear(relay); break;
     case CARRYING: carry(relay); break;
-    case LINGERING: linger(relay); break;
     }
 }
 
@@ -462,7 +465,7 @@ void ls__relay_settle(struct ls_front *front)
         bool carried = false;
         pthread_mutex_lock(&front->lock);
         for (struct ls__relay *relay = front->relays; relay && !carried; relay = relay->next)
-            carried = relay->port != 0;
+            carried = relay->port != 0 && !relay->down_told;
         pthread_mutex_unlock(&front->lock);
         if (!carried) return;
         usleep(2000);
