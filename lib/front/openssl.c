@@ -5,6 +5,7 @@
 #include <stdbool.h>
 
 static struct ls__openssl library;
+static void *handle; /* of dlopen(); for ever */
 
 #define TEXT_OF(number)  #number
 #define LIBRARY(version) "libssl.so." TEXT_OF(version)
@@ -13,9 +14,9 @@ int ls__openssl_load(struct ls_err *err)
 {
     static const char name[] = LIBRARY(OPENSSL_SHLIB_VERSION);
     if (library.SSL_new) return 0;
-    void *handle = dlopen(name, RTLD_LAZY | RTLD_LOCAL);
+    if (!handle) handle = dlopen(name, RTLD_LAZY | RTLD_LOCAL);
     if (!handle) return ls_fail(err, LS_EINVAL, "TLS needs OpenSSL (%s), which this system does not have.", name);
-    struct ls__openssl found;
+    struct ls__openssl found = {0};
     bool complete = true;
 #define X(name)                                                                                                        \
     *(void **)&found.name = dlsym(handle, #name);                                                                      \

@@ -239,7 +239,7 @@ static void give_up(struct ls__relay *relay, struct ls_buf *rest, const char *da
     if (relay->discard) ls_buf_release(rest);
 }
 
-/* From the outer end to the inner one. @return has anything moved? */
+/* From the outer end to the inner one. @return may there be more at once? */
 static bool carry_up(struct ls__relay *relay)
 {
     size_t before = relay->up.len;
@@ -256,15 +256,16 @@ static bool carry_up(struct ls__relay *relay)
     }
     char *data = ls__loop_scratch();
     int n = read_outer(relay, data, LS_READ_SIZE);
-    if (n == LS_TLS_LATER) return moved;
+    if (n == LS_TLS_LATER) return false;
     if (n == LS_TLS_BROKEN) relay->broken = true;
     relay->outer_over |= n <= 0;
     if (n > 0) give_up(relay, &relay->up, data, (size_t)n);
     relay->moved |= n > 0 && !relay->discard;
-    return n >= 0;
+    relay->read_wants = EPOLLIN; /* of TLS a whole record has been taken, and nothing beyond it read */
+    return n == 0 || n == LS_READ_SIZE;
 }
 
-/* From the inner end to the outer one. */
+/* From the inner end to the outer one. @return may there be more at once? */
 static bool carry_down(struct ls__relay *relay)
 {
     size_t before = relay->down.len;
@@ -278,16 +279,13 @@ static bool carry_down(struct ls__relay *relay)
     if (relay->inner_over) return before > 0;
     char *data = ls__loop_scratch();
     ssize_t n = recv(relay->inner.fd, data, LS_READ_SIZE, MSG_DONTWAIT);
-    if (n < 0 && is_later()) {
-        relay->in_wants = EPOLLIN;
-        return before > 0;
-    }
-    if (n <= 0) {
+    if (n == 0 || (n < 0 && !is_later())) {
         relay->inner_over = true;
         return true;
     }
-    if (!give(relay, &relay->down, data, (size_t)n, write_outer)) relay->broken = true;
-    return true;
+    relay->in_wants = EPOLLIN;
+    if (n > 0 && !give(relay, &relay->down, data, (size_t)n, write_outer)) relay->broken = true;
+    return n == LS_READ_SIZE;
 }
 
 /* --- steps --- */
@@ -322,12 +320,12 @@ static void time_ends(struct ls__relay *relay)
     relay->moved = false;
 }
 
-static void carry(struct ls__relay *relay)
+/* @param up, down  what may be done at once */
+static void carry(struct ls__relay *relay, bool up, bool down)
 {
-    bool moved = true;
-    for (int i = 0; i < STEPS && moved && !relay->broken; i++) {
-        moved = carry_down(relay);
-        if (!relay->broken) moved = carry_up(relay) || moved;
+    for (int i = 0; i < STEPS && (up || down) && !relay->broken; i++) {
+        if (down) down = carry_down(relay);
+        if (up && !relay->broken) up = carry_up(relay);
     }
     if (relay->broken) {
         end(relay);
@@ -339,7 +337,7 @@ static void carry(struct ls__relay *relay)
         end(relay);
         return;
     }
-    if (moved && !relay->posted) relay->posted = ls__loop_post(relay->loop, &relay->more);
+    if ((up || down) && !relay->posted) relay->posted = ls__loop_post(relay->loop, &relay->more);
     watch(relay, &relay->outer, &relay->outer_events,
           (relay->up.len == 0 && !relay->outer_over ? relay->read_wants : 0) | relay->write_wants);
     watch(relay, &relay->inner, &relay->inner_events, relay->in_wants | relay->up_wants);
@@ -364,7 +362,7 @@ static void hear(struct ls__relay *relay)
     }
     ls__loop_timer_clear(relay->loop, &relay->timer);
     relay->state = CARRYING;
-    carry(relay);
+    carry(relay, true, true);
 }
 
 static void shake(struct ls__relay *relay)
@@ -382,25 +380,27 @@ static void shake(struct ls__relay *relay)
     if (rc == LS_TLS_BROKEN || relay->broken) end(relay);
 }
 
-static void step(struct ls__relay *relay)
+static void step(struct ls__relay *relay, bool up, bool down)
 {
     switch (relay->state) {
     case SHAKING: shake(relay); break;
     case SILENT: hear(relay); break;
-    case CARRYING: carry(relay); break;
+    case CARRYING: carry(relay, up, down); break;
     }
 }
 
 static void on_outer(struct ls__watch *watch, uint32_t events)
 {
     (void)events;
-    step((struct ls__relay *)watch);
+    struct ls__relay *relay = (struct ls__relay *)watch;
+    step(relay, true, relay->down.len > 0);
 }
 
 static void on_inner(struct ls__watch *watch, uint32_t events)
 {
     (void)events;
-    step((struct ls__relay *)(void *)((char *)watch - offsetof(struct ls__relay, inner)));
+    struct ls__relay *relay = (struct ls__relay *)(void *)((char *)watch - offsetof(struct ls__relay, inner));
+    step(relay, relay->up.len > 0, true);
 }
 
 /* Steps that others were let before. Where the front is being closed there is no loop any more. */
@@ -415,7 +415,7 @@ static void on_more(struct ls__note *note)
     pthread_mutex_lock(&relay->front->lock);
     bool closing = relay->front->closing;
     pthread_mutex_unlock(&relay->front->lock);
-    if (!closing) step(relay);
+    if (!closing) step(relay, true, true);
 }
 
 /* What has been accepted is the loop's from here on, which may be another one. */

@@ -415,6 +415,30 @@ const figures = {
     const own = middle(runs[0]);
     add(own, { floor: own.floor, target: '<= 2 x alone', ratioLimit: 2 });
   },
+  /* A file of 20 KB by what the loop carries, beside the same one without: one after the other on one connection (net.md 4). */
+  async carried() {
+    const dir = site('carried', '', { 'html/file.bin': 'x'.repeat(20480) });
+    const count = 5000;
+    process.env.XDG_STATE_HOME = temporary; // where the certificate is kept
+    const get = (url) => {
+      const begun = performance.now();
+      execFileSync('curl', ['-sk', '-o', '/dev/null', `${url}file.bin?[1-${count}]`]);
+      return (count * 1000) / (performance.now() - begun);
+    };
+    const own = (name, value) => ({ name, value, unit: '/s' });
+    const runs = await repeat(5, () => serving(dir, ['--host', '127.0.0.1', '--host', '::1'], async (plain) => {
+      const tls = await serving(dir, ['--https', '--socket', path.join(temporary, 'carried.sock')], async (port) => get(`https://127.0.0.1:${port}/`));
+      const [direct, six] = [get(`http://127.0.0.1:${plain}/`), get(`http://[::1]:${plain}/`)];
+      return [
+        { ...own('file of 20 KB over IPv6, by the loop', six), floor: direct, ratio: six / direct },
+        { ...own('file of 20 KB over TLS, by the loop', tls), floor: direct, ratio: tls / direct },
+      ];
+    }));
+    for (const run of runs) {
+      const one = middle(run);
+      add(one, { floor: one.floor, target: '>= 0.6 x civetweb alone', ratioLimit: 0.6, atLeast: true });
+    }
+  },
   async size() {
     const stripped = path.join(temporary, 'stripped');
     execFileSync('strip', ['-o', stripped, program]);
