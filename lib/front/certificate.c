@@ -7,12 +7,16 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <ifaddrs.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/array.h"
 #include "base/buf.h"
 #include "front/front_internal.h"
 #include "front/openssl.h"
@@ -21,6 +25,56 @@ static bool is_address(const char *name)
 {
     unsigned char address[16];
     return inet_pton(AF_INET, name, address) == 1 || inet_pton(AF_INET6, name, address) == 1;
+}
+
+/* --- names --- */
+
+struct names {
+    char **items; /* owned, NULL-terminated */
+    size_t count, cap;
+};
+
+static bool add_name(struct names *names, const char *name)
+{
+    for (size_t i = 0; i < names->count; i++)
+        if (strcmp(names->items[i], name) == 0) return true;
+    char *copy = ls_strdup(name);
+    if (!copy || !LS_RESERVE(names->items, names->count + 2, names->cap)) {
+        ls_free(copy);
+        return false;
+    }
+    names->items[names->count++] = copy;
+    names->items[names->count] = NULL;
+    return true;
+}
+
+/* The machine's name, and the addresses by which it can be reached from elsewhere. */
+static bool add_machine(struct names *names, int family)
+{
+    struct ifaddrs *list = NULL;
+    char text[INET6_ADDRSTRLEN], name[256] = "";
+    bool ok = gethostname(name, sizeof name - 1) < 0 || name[0] == '\0' || add_name(names, name);
+    if (getifaddrs(&list) < 0) return ok;
+    for (struct ifaddrs *one = list; one && ok; one = one->ifa_next) {
+        if (!one->ifa_addr || one->ifa_addr->sa_family != family) continue;
+        const struct in_addr *v4 = &((struct sockaddr_in *)(void *)one->ifa_addr)->sin_addr;
+        const struct in6_addr *v6 = &((struct sockaddr_in6 *)(void *)one->ifa_addr)->sin6_addr;
+        if (family == AF_INET6 && IN6_IS_ADDR_LINKLOCAL(v6)) continue;
+        ok = inet_ntop(family, family == AF_INET6 ? (const void *)v6 : (const void *)v4, text, sizeof text) &&
+             add_name(names, text);
+    }
+    freeifaddrs(list);
+    return ok;
+}
+
+static bool collect(struct names *names, const char *const *given)
+{
+    bool ok = add_name(names, "localhost") && add_name(names, "127.0.0.1") && add_name(names, "::1");
+    for (; *given && ok; given++)
+        ok = strcmp(*given, "0.0.0.0") == 0 ? add_machine(names, AF_INET)
+             : strcmp(*given, "::") == 0    ? add_machine(names, AF_INET6)
+                                            : add_name(names, *given);
+    return ok;
 }
 
 /* --- is the one that is there good enough? --- */
@@ -130,10 +184,16 @@ static int write_file(const char *path, EVP_PKEY *key, X509 *certificate)
 int ls__certificate_keep(const char *path, const char *const *names, struct ls_err *err)
 {
     const struct ls__openssl *lib = ls__openssl();
-    if (is_good(path, names)) return 0;
-    EVP_PKEY *key = lib->EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-256");
+    struct names all = {NULL, 0, 0};
+    bool collected = collect(&all, names);
+    const char *const *list = (const char *const *)all.items;
+    bool good = collected && is_good(path, list);
+    EVP_PKEY *key = collected && !good ? lib->EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-256") : NULL;
     X509 *certificate = key ? lib->X509_new() : NULL;
-    int rc = certificate && fill(certificate, key, names) ? write_file(path, key, certificate) : ENOMEM;
+    int rc = good ? 0 : certificate && fill(certificate, key, list) ? write_file(path, key, certificate) : ENOMEM;
+    for (size_t i = 0; i < all.count; i++)
+        ls_free(all.items[i]);
+    ls_free(all.items);
     if (certificate) lib->X509_free(certificate);
     if (key) lib->EVP_PKEY_free(key);
     lib->ERR_clear_error();

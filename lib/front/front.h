@@ -200,8 +200,9 @@ bool ls_front_peer(struct ls_front *front, int port, struct ls_relay_peer *peer)
 /** Load OpenSSL, the certificate and its key, and load them again when their files change (N5). The program ignores
  * SIGPIPE.
  * @param cert, key  PEM files; borrowed
- * @param names  not NULL: `cert` is a certificate of our own making for these names and addresses (`key` is not used):
- * made where there is none, or it names others, or it ends soon. NULL-terminated, borrowed
+ * @param names  not NULL: `cert` is a certificate of our own making (`key` is not used) for localhost and these names
+ * and addresses, where `0.0.0.0` and `::` stand for those of the machine: made where there is none, or it lacks one of
+ * them, or it ends soon. NULL-terminated, borrowed
  * @return owned, ls_tls_close(); NULL and err: LS_EINVAL, LS_ENOMEM, LS_EIO. Main thread. */
 struct ls_tls *ls_tls_open(const char *cert, const char *key, const char *const *names, struct ls_err *err);
 /** The SHA-256 of the certificate, in pairs of hexadecimal digits with colons. Any thread. */

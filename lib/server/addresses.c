@@ -8,7 +8,6 @@
  * Threads: main. */
 #include <arpa/inet.h>
 #include <errno.h>
-#include <ifaddrs.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -17,7 +16,6 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
-#include "base/array.h"
 #include "base/log.h"
 #include "files/fspath.h"
 #include "front/front.h"
@@ -255,65 +253,20 @@ static int listen_on(struct ls_server *server, struct ls_err *err)
 
 /* --- TLS --- */
 
-static bool add_name(struct ls_server *server, size_t *count, size_t *cap, const char *name)
-{
-    for (size_t i = 0; i < *count; i++)
-        if (strcmp(server->certificate_names[i], name) == 0) return true;
-    char *copy = ls_strdup(name);
-    if (!copy || !LS_RESERVE(server->certificate_names, *count + 2, *cap)) {
-        ls_free(copy);
-        return false;
-    }
-    server->certificate_names[(*count)++] = copy;
-    server->certificate_names[*count] = NULL;
-    return true;
-}
-
-/* Those of the machine's addresses by which it can be reached from elsewhere. */
-static bool add_machine(struct ls_server *server, size_t *count, size_t *cap, bool six)
-{
-    struct ifaddrs *list = NULL;
-    char text[INET6_ADDRSTRLEN];
-    bool ok = true;
-    if (getifaddrs(&list) < 0) return true;
-    for (struct ifaddrs *one = list; one && ok; one = one->ifa_next) {
-        if (!one->ifa_addr || one->ifa_addr->sa_family != (six ? AF_INET6 : AF_INET)) continue;
-        const struct in6_addr *v6 = &((struct sockaddr_in6 *)(void *)one->ifa_addr)->sin6_addr;
-        if (six && IN6_IS_ADDR_LINKLOCAL(v6)) continue;
-        const void *address = six ? (const void *)v6 : &((struct sockaddr_in *)(void *)one->ifa_addr)->sin_addr;
-        ok = inet_ntop(one->ifa_addr->sa_family, address, text, sizeof text) && add_name(server, count, cap, text);
-    }
-    freeifaddrs(list);
-    return ok;
-}
-
-/* For whom a certificate of our own making is. */
-static bool collect_names(struct ls_server *server)
-{
-    size_t count = 0, cap = 0;
-    char name[256] = "";
-    bool ok = add_name(server, &count, &cap, "localhost") && add_name(server, &count, &cap, "127.0.0.1") &&
-              add_name(server, &count, &cap, "::1");
-    for (size_t i = 0; i < server->listening_count && ok; i++) {
-        const struct listening *item = &server->listening[i];
-        if (item->path) continue;
-        if (!item->any) {
-            ok = add_name(server, &count, &cap, item->given) && add_name(server, &count, &cap, item->address);
-            continue;
-        }
-        ok = add_machine(server, &count, &cap, item->six);
-        if (ok && gethostname(name, sizeof name - 1) == 0 && name[0] != '\0') ok = add_name(server, &count, &cap, name);
-    }
-    return ok;
-}
-
 static int open_tls(struct ls_server *server, struct ls_err *err)
 {
     const struct ls_server_config *config = &server->config;
     bool own = !config->cert;
-    if (own && !collect_names(server)) return ls_fail(err, LS_ENOMEM, "Out of memory while setting up TLS.");
-    server->tls = ls_tls_open(own ? config->own_cert : config->cert, config->key,
-                              (const char *const *)server->certificate_names, err);
+    size_t count = 0;
+    server->certificate_names = ls_array(2 * server->listening_count + 1, sizeof *server->certificate_names);
+    if (!server->certificate_names) return ls_fail(err, LS_ENOMEM, "Out of memory while setting up TLS.");
+    for (size_t i = 0; i < server->listening_count; i++) {
+        if (server->listening[i].path) continue;
+        server->certificate_names[count++] = server->listening[i].given;
+        server->certificate_names[count++] = server->listening[i].address;
+    }
+    server->tls =
+        ls_tls_open(own ? config->own_cert : config->cert, config->key, own ? server->certificate_names : NULL, err);
     if (!server->tls || !own) return server->tls ? 0 : err->code;
     struct ls_buf text = LS_BUF_INIT;
     ls_tls_fingerprint(server->tls, &text);
@@ -392,13 +345,6 @@ int ls__addresses_name(struct ls_server *server, struct ls_err *err)
     return ok ? 0 : ls_fail(err, LS_ENOMEM, "Out of memory while opening the server.");
 }
 
-static void free_list(char **list)
-{
-    for (char **item = list; item && *item; item++)
-        ls_free(*item);
-    ls_free(list);
-}
-
 void ls__addresses_release(struct ls_server *server)
 {
     for (size_t i = 0; i < server->listening_count; i++) {
@@ -409,8 +355,10 @@ void ls__addresses_release(struct ls_server *server)
     }
     ls_free(server->listening);
     ls_tls_close(server->tls);
-    free_list(server->certificate_names);
-    free_list(server->more_urls);
+    ls_free(server->certificate_names);
+    for (char **url = server->more_urls; url && *url; url++)
+        ls_free(*url);
+    ls_free(server->more_urls);
     ls_free(server->fingerprint);
     ls_free(server->url);
     ls_free(server->start_url);

@@ -40,8 +40,8 @@ struct ls_server {
     struct ls_site site;
     struct listening *listening; /* one for each --host, the first one's address is the one that is told */
     size_t listening_count;
-    struct ls_tls *tls;       /* owned; NULL without TLS */
-    char **certificate_names; /* of the one of our own making; owned, NULL-terminated; NULL = none */
+    struct ls_tls *tls;             /* owned; NULL without TLS */
+    const char **certificate_names; /* whom one of our own making is for; owned, of `listening` */
     char *url;
     char *start_url;   /* with the token, where there is one */
     char **more_urls;  /* of the other ones of `listening`; owned, NULL-terminated */

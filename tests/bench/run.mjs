@@ -427,7 +427,8 @@ const figures = {
     };
     const own = (name, value) => ({ name, value, unit: '/s' });
     const runs = await repeat(5, () => serving(dir, ['--host', '127.0.0.1', '--host', '::1'], async (plain) => {
-      const tls = await serving(dir, ['--https', '--socket', path.join(temporary, 'carried.sock')], async (port) => get(`https://127.0.0.1:${port}/`));
+      const secure = ['--https', '--socket', path.join(temporary, 'carried.sock')];
+      const tls = await serving(dir, secure, async (port) => get(`https://127.0.0.1:${port}/`));
       const [direct, six] = [get(`http://127.0.0.1:${plain}/`), get(`http://[::1]:${plain}/`)];
       return [
         { ...own('file of 20 KB over IPv6, by the loop', six), floor: direct, ratio: six / direct },
