@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <utlist.h>
 
 #include "base/alloc.h"
@@ -395,24 +396,27 @@ static int answer_asked(struct ls_request *request, struct session *session)
     return ls_reply_send(&reply, request->http);
 }
 
-static int begin_in(struct ls_request *request, struct session *session)
+/* All lines of a list that may stand in several (RFC 9110, section 5.3), as one. @return NULL = there is none */
+static const char *read_list(const struct mg_request_info *info, const char *name, struct ls_buf *list)
+{
+    for (int i = 0; i < info->num_headers; i++)
+        if (strcasecmp(info->http_headers[i].name, name) == 0)
+            ls_buf_printf(list, "%s%s", list->len > 0 ? "," : "", info->http_headers[i].value);
+    return list->len > 0 ? ls_buf_text(list) : NULL;
+}
+
+static int begin_as(struct ls_request *request, struct session *session, const struct ls_ws_request *asked)
 {
     struct mg_connection *http = request->http;
-    struct ls_ws_request asked = {.method = request->info->request_method,
-                                  .connection = mg_get_header(http, "Connection"),
-                                  .upgrade = mg_get_header(http, "Upgrade"),
-                                  .key = mg_get_header(http, "Sec-WebSocket-Key"),
-                                  .version = mg_get_header(http, "Sec-WebSocket-Version"),
-                                  .extensions = mg_get_header(http, "Sec-WebSocket-Extensions")};
-    bool upgrade = ls_http_header_has(asked.connection, "upgrade") && ls_http_header_has(asked.upgrade, "websocket");
-    if (!upgrade && strcmp(asked.method, "POST") == 0) return answer_asked(request, session);
+    bool upgrade = ls_http_header_has(asked->connection, "upgrade") && ls_http_header_has(asked->upgrade, "websocket");
+    if (!upgrade && strcmp(asked->method, "POST") == 0) return answer_asked(request, session);
     if (!upgrade && request->get)
         return ls_reply_refused(
             http, 400, LS_REFUSED_UPGRADE,
             "A WebSocket came without Upgrade: the proxy before this server has to pass Upgrade and Connection on.\n");
     struct ls_buf answer = LS_BUF_INIT;
     struct ls_ws_start start = {.deflate = may_deflate(request)};
-    int status = ls_ws_handshake(&asked, &start.deflate, &answer);
+    int status = ls_ws_handshake(asked, &start.deflate, &answer);
     start.answer = ls_buf_text(&answer);
     start.answer_len = answer.len;
     if (status == 101 && !ls_buf_failed(&answer)) {
@@ -426,6 +430,23 @@ static int begin_in(struct ls_request *request, struct session *session)
         status = ls_reply_text(http, status == 101 ? 503 : 400, "This address takes WebSocket upgrades only.\n");
     }
     ls_buf_release(&answer);
+    return status;
+}
+
+static int begin_in(struct ls_request *request, struct session *session)
+{
+    const struct mg_request_info *info = request->info;
+    struct ls_buf connection = LS_BUF_INIT, upgrade = LS_BUF_INIT, extensions = LS_BUF_INIT;
+    struct ls_ws_request asked = {.method = info->request_method,
+                                  .connection = read_list(info, "Connection", &connection),
+                                  .upgrade = read_list(info, "Upgrade", &upgrade),
+                                  .key = mg_get_header(request->http, "Sec-WebSocket-Key"),
+                                  .version = mg_get_header(request->http, "Sec-WebSocket-Version"),
+                                  .extensions = read_list(info, "Sec-WebSocket-Extensions", &extensions)};
+    int status = begin_as(request, session, &asked);
+    ls_buf_release(&connection);
+    ls_buf_release(&upgrade);
+    ls_buf_release(&extensions);
     return status;
 }
 

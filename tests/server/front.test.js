@@ -57,6 +57,19 @@ test('N1 P22 a handshake behind other requests of its connection, and frames beh
   await server.stop();
 });
 
+test('N10 P22 lists of a handshake may stand in several lines', async () => {
+  const server = await Server.start({ 'lua/main.lua': APP });
+  const id = await server.session();
+  for (const [one, several] of [['Connection: Upgrade', 'Connection: keep-alive\r\nConnection: Upgrade'],
+    ['Upgrade: websocket', 'Upgrade: other/1\r\nUpgrade: websocket']]) {
+    const line = dial(server, upgrade(id).replace(one, several));
+    await until(() => line.received.includes('\r\n\r\n') || line.over, 'an answer');
+    assert.match(line.received.toString(), /^HTTP\/1\.1 101 /, several);
+    line.socket.destroy();
+  }
+  await server.stop();
+});
+
 test('N11 S6 a silent page is pinged, and one that misses pings is ended', async () => {
   const server = await Server.start({ 'lua/main.lua': APP }, ['--ping', '200ms', '-v']);
   const page = await server.page(await server.session()); // which answers by itself
