@@ -278,8 +278,8 @@ static int seconds_left(const struct failures *failures)
     return left > 0 ? left : 1;
 }
 
-/* A try counts as a failure until it has been none; so one too many waits for those that are being looked at. @return 0;
- * after how many seconds the next one may be; -1: too many hashes are being made */
+/* A try counts as a failure until it has been none; so one too many waits for those that are being looked at.
+ * @return 0; after how many seconds the next one may be; -1: too many hashes are being made */
 static int begin_try(struct ls_login *login, const char *address)
 {
     int rc = 0;
