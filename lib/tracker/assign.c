@@ -127,13 +127,15 @@ static int write_json(struct ls_tracker *tracker, struct ls_var *var, const char
     struct ls_fault scratch;
     ls_slot slot = 0;
     if (!fault) fault = &scratch;
+    int opened = ls_tracker_enter(tracker), rc = -1; /* the steps of a write share one bracket: each event is one */
     /* T30: access is judged before anything else, so a read-only variable says so whatever the value is. */
     if (var->access != LS_ACCESS_R && resolver->ops->decode(resolver->ctx, json, len, &slot, fault)) {
         ls__fault_put(tracker, var, fault, true);
-        return -1;
+    } else {
+        rc = write_slot(tracker, var, slot, target, fault);
+        resolver->ops->free_slot(resolver->ctx, slot);
     }
-    int rc = write_slot(tracker, var, slot, target, fault);
-    resolver->ops->free_slot(resolver->ctx, slot);
+    ls_tracker_leave(tracker, opened);
     return rc;
 }
 
