@@ -81,7 +81,8 @@ test('P3 Q3 only going to / makes a session', async () => {
   for (const [name, headers] of Object.entries(goes)) {
     const answer = await server.get('/', headers);
     assert.equal(answer.status, 302, name);
-    assert.match(answer.headers.location, /^\/[0-9a-f]{32}$/);
+    /* A browser finds the way also below a path that nobody told the server of (N21). */
+    assert.match(answer.headers.location, /text\/html/i.test(headers.Accept) ? /^\.\/[0-9a-f]{32}$/ : /^\/[0-9a-f]{32}$/, name);
   }
   assert.equal(await count(server), before + Object.keys(goes).length);
 });
