@@ -29,7 +29,7 @@ struct ls_front_config {
     uint64_t max_frame;  /* bytes of a message, whole or in pieces; 0 = no limit (P37) */
     uint64_t max_outbox; /* bytes that may wait behind the frame being sent; 0 = no limit (P69) */
     int64_t ping_ms;     /* a WebSocket that is silent for so long, one way or the other, is pinged; 0 = never (N11) */
-    int64_t alive_ms;    /* one from which nothing comes for so long, pongs included, is cut; 0 = never */
+    int missed_pings;    /* one that answers so many with nothing is cut when the next is due; 0 = never (S6) */
 };
 
 /** Start the loops. @return owned, ls_front_close(); NULL and err: LS_ENOMEM, LS_EIO. Any thread. */
@@ -66,7 +66,7 @@ enum ls_ws_trouble {
     LS_WS_TOO_LARGE, /* a message beyond max_frame */
     LS_WS_NO_MEMORY, /* for what waits to be sent, or to be read */
     LS_WS_NOT_READ,  /* more than max_outbox waits for it */
-    LS_WS_SILENT     /* alive_ms is over */
+    LS_WS_SILENT     /* missed_pings */
 };
 
 /* What those above do. All on a thread of the loop, which has a stack of LS_STACK_BYTES and may run items; never two at

@@ -202,6 +202,9 @@ struct ls_ws {
     /* -- the loop's */
     struct ls__timer timer;
     struct ls__note kick, end;
+    /* -- its timer's */
+    int64_t heard_ns; /* last_in_ns when it was looked at last */
+    int unanswered;   /* pings since then */
     /* -- who handles it only (WORK_BUSY) */
     struct ls__frame frame;
     struct ls__utf8 utf8;

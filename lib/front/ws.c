@@ -70,27 +70,30 @@ void ls__ws_kick_locked(struct ls_ws *ws)
 
 /* --- its timer: pings, and the end of what does not end --- */
 
-/* When to look again, in nanoseconds; INT64_MAX = no more. */
+/* When to look again, in nanoseconds; INT64_MAX = no more. Pings are counted, not the time: who has been asked nothing,
+ * since the program or the machine stood still, has not failed to answer. */
 static int64_t beat(struct ls_ws *ws, int64_t now)
 {
-    const struct ls_front_config *config = &ws->front->config;
-    int64_t ping = ls_ms(config->ping_ms), alive = ls_ms(config->alive_ms), next = INT64_MAX;
+    int64_t ping = ls_ms(ws->front->config.ping_ms), most = ws->front->config.missed_pings;
     int64_t in = atomic_load(&ws->last_in_ns), out = atomic_load(&ws->last_out_ns);
+    if (ping <= 0) return INT64_MAX;
     /* While a session computes, or is behind, its page's answers lie unread, which is no fault of the page. */
     if (atomic_load(&ws->paused) || atomic_load(&ws->work) & LS_WORK_BUSY) in = now;
-    if (alive > 0 && now - in >= alive) {
-        if (ws->hooks->trouble) ws->hooks->trouble(ws->owner, LS_WS_SILENT, 0, "no answer to pings");
-        ls_ws_cut(ws);
-        return next;
-    }
+    if (in != ws->heard_ns) ws->unanswered = 0;
+    ws->heard_ns = in;
     int64_t since = in < out ? in : out;
-    if (ping > 0 && now - since >= ping) {
+    if (now - since >= ping) {
+        if (most > 0 && ws->unanswered >= most) {
+            if (ws->hooks->trouble) ws->hooks->trouble(ws->owner, LS_WS_SILENT, 0, "no answer to pings");
+            ls_ws_cut(ws);
+            return INT64_MAX;
+        }
         ls_ws_send(ws, LS_WS_PING, NULL);
+        ws->unanswered++;
         if (ws->hooks->silent) ws->hooks->silent(ws, ws->owner);
         since = now;
     }
-    if (ping > 0) next = (since + ping) / (ping / PING_SHARES + 1) * (ping / PING_SHARES + 1) + ping / PING_SHARES;
-    return alive > 0 && in + alive < next ? in + alive : next;
+    return (since + ping) / (ping / PING_SHARES + 1) * (ping / PING_SHARES + 1) + ping / PING_SHARES;
 }
 
 /* For a time of beat(), or that of the close handshake, if there is one. */

@@ -340,7 +340,7 @@ static int open_parts(struct ls_server *server, struct ls_err *err)
                                     .max_frame = config->max_frame,
                                     .max_outbox = config->max_outbox,
                                     .ping_ms = config->ping_ms,
-                                    .alive_ms = config->ping_ms * (1 + MISSED_PINGS)};
+                                    .missed_pings = MISSED_PINGS};
     server->front = server->manager ? ls_front_open(&front, err) : NULL;
     server->chunks = server->front ? ls_chunks_new(err) : NULL;
     if (!server->chunks || open_static_roots(server, err) < 0 || open_views(server, err) < 0) return LS_EIO;

@@ -83,6 +83,18 @@ test('N11 S6 a silent page is pinged, and one that misses pings is ended', async
   await server.stop();
 });
 
+test('N11 S6 a page is ended for pings that it has missed, and not for the time that the program stood still', async () => {
+  const server = await Server.start({ 'lua/main.lua': APP }, ['--ping', '300ms']);
+  const line = dial(server, upgrade(await server.session()));
+  await until(() => line.received.includes('HTTP/1.1 101 '), 'the handshake');
+  process.kill(server.pid, 'SIGSTOP');
+  await new Promise((resolve) => setTimeout(resolve, 1500));
+  process.kill(server.pid, 'SIGCONT');
+  await until(() => line.over, 'the end');
+  assert.equal(line.received.toString('latin1').split('\x89\0').length - 1, 2);
+  await server.stop();
+});
+
 test('N6 messages are compressed for who is not on this machine, unless --no-deflate', async () => {
   const away = 'Sec-WebSocket-Extensions: permessage-deflate\r\nX-Forwarded-For: 203.0.113.9\r\n';
   const here = 'Sec-WebSocket-Extensions: permessage-deflate\r\n';

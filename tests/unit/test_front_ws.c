@@ -2,10 +2,10 @@
  * pings, the end of what does not end, and that nobody waits for a slow one (N3, N6, N10, N11, P37, P40b, P69). */
 #include "front_peer.h"
 
-static struct ls_front *open_front(uint64_t max_outbox, int64_t ping_ms, int64_t alive_ms)
+static struct ls_front *open_front(uint64_t max_outbox, int64_t ping_ms, int missed_pings)
 {
     struct ls_front_config config = {
-        .max_frame = (uint64_t)64 << 20, .max_outbox = max_outbox, .ping_ms = ping_ms, .alive_ms = alive_ms};
+        .max_frame = (uint64_t)64 << 20, .max_outbox = max_outbox, .ping_ms = ping_ms, .missed_pings = missed_pings};
     LS_ERR(err);
     struct ls_front *front = ls_front_open(&config, &err);
     assert_non_null(front);
@@ -262,7 +262,7 @@ static void test_pings(void **state)
 static void test_silent_peer_is_cut(void **state)
 {
     (void)state;
-    struct ls_front *front = open_front(0, 150, 600);
+    struct ls_front *front = open_front(0, 150, 3);
     struct peer peer, live;
     peer_open(&peer, front);
     peer_open(&live, front);
@@ -273,6 +273,7 @@ static void test_silent_peer_is_cut(void **state)
     }
     assert_true(ls_now_ns() - begun >= ls_ms(600));
     assert_int_equal(atomic_load(&peer.kind), LS_WS_SILENT);
+    assert_int_equal(atomic_load(&peer.silents), 3);
     assert_int_equal(atomic_load(&live.overs), 0);
     peer_end(&peer);
     peer_end(&live);
