@@ -220,8 +220,10 @@ const figures = {
   async start() {
     const dir = site('start');
     const [floor] = rows(wire, 'start', path.join(build, 'bench/echo'), '{port}', 256);
-    const [own] = rows(wire, 'start', program, 'serve', dir, '--port', '{port}', '--strict-port');
+    const start = (which) => rows(wire, 'start', which, 'serve', dir, '--port', '{port}', '--strict-port');
+    const [own, answered] = start(program), base = process.env.BASE && start(path.resolve(process.env.BASE))[1];
     add(own, { floor: floor.value, target: '<= 5 ms', limit: 5 });
+    add(answered, base ? { floor: base.value, target: '<= 0.7 x the other build', ratioLimit: 0.7 } : {});
   },
   async save() {
     const dir = site('save', save, { 'lua/m.lua': module(1) });

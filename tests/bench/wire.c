@@ -1,7 +1,8 @@
 /* Benchmarks over real sockets (quality.md Q1): one figure a call, rows as JSON lines. tests/bench/run.mjs prepares
  * sites, starts servers and adds floors and targets.
  *
- *     wire start PROGRAM ARG…           exec until a connection is accepted ({port} in an argument is replaced)
+ *     wire start PROGRAM ARG…           exec until a connection is accepted, and until a first request is answered
+ *                                       ({port} in an argument is replaced)
  *     wire roundtrip PORT VARIABLES     user event in → frame out, contact demo with that many variables
  *     wire echo PORT IN OUT [RUNS]      frames of these sizes against the bare echo server
  *     wire events PORT SESSIONS SECONDS one field and one action a session, as many events as it takes; echo-events:
@@ -67,10 +68,11 @@ static pid_t spawn_quiet(char **args)
 
 static void bench_start(int argc, char **argv)
 {
-    struct figures all = {0};
+    static const char request[] = "GET /nothing HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n";
+    struct figures all = {0}, answered = {0};
     for (int run = 0; run < 30; run++) {
         int port = free_port();
-        char *args[32], number[16];
+        char *args[32], number[16], byte;
         snprintf(number, sizeof number, "%d", port);
         for (int i = 0; i < argc && i < 31; i++)
             args[i] = strcmp(argv[i], "{port}") ? argv[i] : number;
@@ -81,11 +83,15 @@ static void bench_start(int argc, char **argv)
         while ((fd = try_connect(port)) < 0)
             if (now_ns() - from > 5000000000) die("%s does not accept connections", args[0]);
         if (run >= 5) figure(&all, (double)(now_ns() - from) / 1e6);
+        if (send(fd, request, sizeof request - 1, MSG_NOSIGNAL) < 0 || recv(fd, &byte, 1, 0) <= 0)
+            die("%s does not answer", args[0]);
+        if (run >= 5) figure(&answered, (double)(now_ns() - from) / 1e6);
         close(fd);
         kill(pid, SIGTERM);
         waitpid(pid, NULL, 0);
     }
     row("start", percentile(&all, 50), "ms", &all);
+    row("start until a request is answered", percentile(&answered, 50), "ms", &answered);
 }
 
 /* The bench site's app has `rows` (objects with a `name`) and a text field `query` (see run.mjs). */
