@@ -91,7 +91,8 @@ static inline int ls__window_open(struct ls_resolver_state *rs, struct ls_fault 
 {
     return rs->open ? 0 : ls__window_make(rs, fault);
 }
-/** Space for a path of so many steps in the window that is open or is about to be. @return false and fault [-0, +0, -] */
+/** Space for a path of so many steps in the window that is open or is about to be. @return false and fault. [-0, +0, -]
+ */
 bool ls__window_room(struct ls_resolver_state *rs, uint32_t steps, struct ls_fault *fault);
 /** ls__window_open, to follow a path (NULL: none) there; a window has space for LS_WINDOW_STEPS. [-0, +window, -] */
 static inline int ls__window_open_for(struct ls_resolver_state *rs, const struct ls_path *path, struct ls_fault *fault)

@@ -4,8 +4,8 @@
 
 #include <string.h>
 
-/* Space for a path with a value a step, and for what a look-up needs above it. A session keeps the largest stack that it
- * has had for a long time, so that room for the longest path is made only for such a one. */
+/* Space for a path with a value a step, and for what a look-up needs above it. A session keeps the largest stack that
+ * it has had for a long time, so that room for the longest path is made only for such a one. */
 #define WINDOW_STACK (LS_WINDOW_SIZE + LS_WINDOW_STEPS + 48)
 
 bool ls__window_room(struct ls_resolver_state *rs, uint32_t steps, struct ls_fault *fault)
