@@ -302,17 +302,17 @@ test('L5 Q2 half of a message, timers, watches, problems and stamps of views cou
 
   const other = await server.page(id);
   await other.ask(watch);
-  wire.write(frameHead(12 << 20));
-  wire.write(half);
-  await rises(4 * 1000000);
-  const whole = Buffer.alloc(12 << 20, ' ');
+  /* So much that neither a message of 12 MiB nor 10 MiB of one have room beside it. */
+  const whole = Buffer.alloc(12 << 20, ' '), most = 7 << 20;
+  wire.write(frameHead(whole.length));
+  wire.write(whole.subarray(0, most));
+  await rises(7 * 1000000);
   other.socket._socket.write(Buffer.concat([frameHead(whole.length), whole]));
   await other.message((m) => m.type === 'error' && /^a message was not taken: .*--memory-limit/.test(m.data.description));
   assert.ok((await other.ask(create(20, 'name'))).some((m) => m.data.varId === 20), 'what follows it is read');
   other.socket._socket.write(Buffer.concat([frameHead(10 << 20, 0x01), whole]));
   assert.equal(await within(20000, other.closed, 'the close'), 1009, 'a piece of a message for which there is no room');
-  wire.write(half);
-  wire.write(half);
+  wire.write(whole.subarray(most));
   await falls();
 
   await run('for i = 1, 5000 do session:setTimeout(print, 1e9) end');

@@ -93,7 +93,7 @@ function isHarmless(text, what) {
 
 async function session() {
   const answer = await fetch(url, { redirect: 'manual', headers: { 'Sec-Fetch-Dest': 'document', Accept: 'text/html' } });
-  return answer.headers.get('location').slice(1);
+  return new URL(answer.headers.get('location'), url).pathname.slice(1); // a browser's is relative (N21)
 }
 
 const api = (id, type, body) => fetch(`${url}api/${type}?session=${id}&client=a`, { method: 'POST', body: JSON.stringify(body) });
