@@ -547,10 +547,12 @@ test('Q2 after a page has left, what it used is given back', async () => {
   };
   await visit(10, () => 'count');
   const before = resident(), small = (await session()).memory;
+  /* The C library keeps 128 KiB at the end of the heap of each thread that was busy, however small the program is. */
+  const kept = 2;
   for (const path of [() => 'count', (i) => `field${i}`]) {
     const most = await visit(100000, path);
     assert.ok(most > before + 60, `a page that needs much: ${before} to ${most} MiB`);
-    await until(() => resident() < before * 1.1, `less than ${before * 1.1} MiB after ${most}`, 30000);
+    await until(() => resident() < before + kept, `less than ${before + kept} MiB after ${most}`, 30000);
     const { memory } = await session();
     assert.ok(memory < small + (128 << 10), `${small} bytes are kept again and little more: ${memory}`);
   }
