@@ -1,6 +1,7 @@
 /* Reloads of what a site may hold beside plain tables: other files' tables, deep chains, finalizers that change things
  * meanwhile, and of large files (H49, H58). */
 #include "session_reload.h"
+#include "vm/vm_internal.h"
 
 static void robust_open(struct site *site, const char *main, const char *module)
 {
@@ -188,6 +189,49 @@ static void h58_finalizers_wait_while_the_rule_is_applied(void **state)
     site_close(&site);
 }
 
+/* A collection for want of memory does not let those run that wait, and they do run afterwards. */
+static void h58_finalizers_wait_also_without_memory(void **state)
+{
+    (void)state;
+    struct site site;
+    robust_open(&site, "collectgarbage('incremental', 100, 1000, 30)", "return {}");
+    lua_State *L = site.session->vm.L;
+    bool held = ls__collector_hold(site.session), nested = ls__collector_hold(site.session);
+    assert_true(held && nested);
+    site_eval(&site, "n = 0 setmetatable({}, {__gc = function() n = n + 1 end})");
+    (void)ls_alloc_fail_at(1);
+    lua_newtable(L);
+    assert_true(ls_alloc_fail_at(0) > 1);
+    lua_pop(L, 1);
+    site_check(&site, "for i = 1, 100000 do local t = {i} end return n == 0");
+    ls__collector_go(site.session, nested);
+    site_check(&site, "for i = 1, 100000 do local t = {i} end return n == 0");
+    ls__collector_go(site.session, held);
+    site_check(&site, "for i = 1, 100000 do local t = {i} end return n == 1 and collectgarbage('isrunning')");
+    site_close(&site);
+}
+
+/* When they may run again the load is taken back, and the limits are what they were. */
+static void h58_finalizers_after_a_roll_back_have_limits(void **state)
+{
+    (void)state;
+    struct site site;
+    struct ls_reload_report report;
+    site_open(&site);
+    site_write(&site, "main.lua", "m = require('m') R = {n = 0}");
+    site_write(&site, "lua/m.lua", "return {}");
+    site_start(&site);
+    site_write(&site, "lua/m.lua",
+               "collectgarbage('incremental', 100, 1000, 30) g1 = 1 local keep = {} for i = 1, 20 do "
+               "keep[i] = setmetatable({}, {__gc = function() R.n = R.n + 1 R.late = R.late or g1 "
+               "if R.n == 10 then R.big = pcall(string.rep, 'x', 80 << 20) end end}) end error('no')");
+    site_reload(&site, &report, "lua/m.lua", NULL);
+    assert_int_equal(site_result(&report, "lua/m.lua")->outcome, LS_RELOAD_FAILED);
+    ls_reload_report_release(&report);
+    site_check(&site, "collectgarbage() return R.n == 20 and R.big == false and R.late == nil");
+    site_close(&site);
+}
+
 /* Without memory to read the texts an edit is no less an edit: the save fails, or takes it. */
 static void h58_any_failed_allocation_leaves_no_edit_untold(void **state)
 {
@@ -334,6 +378,8 @@ int main(void)
         cmocka_unit_test(h49_copies_in_large_tables_follow_later),
         cmocka_unit_test(h58_any_failed_allocation_leaves_no_edit_untold),
         cmocka_unit_test(h58_finalizers_wait_while_the_rule_is_applied),
+        cmocka_unit_test(h58_finalizers_wait_also_without_memory),
+        cmocka_unit_test(h58_finalizers_after_a_roll_back_have_limits),
     };
     return cmocka_run_group_tests_name("reload: robust", tests, NULL, NULL);
 }
