@@ -322,6 +322,21 @@ static void h49_functions_in_long_lists(void **state)
     site_close(&site);
 }
 
+/* So they do where only a global leads to the list. */
+static void h49_functions_in_long_lists_of_globals(void **state)
+{
+    (void)state;
+#define HANDLERS(n)                                                                                                    \
+    "local function f() return " #n " end function get() return f end handlers = {} "                                  \
+    "for i = 1, 30000 do handlers[i] = f end return {}"
+    struct site site;
+    robust_open(&site, "m = require('m') list = handlers", HANDLERS(1));
+    save(&site, HANDLERS(2));
+    site_check(&site, "return get()() == 2 and handlers == list and list[1]() == 2 and list[30000]() == 2");
+#undef HANDLERS
+    site_close(&site);
+}
+
 /* Save without what follows the frames. */
 static void save_only(struct site *site, const char *text, enum ls_reload_outcome outcome)
 {
@@ -374,6 +389,7 @@ int main(void)
         cmocka_unit_test(h49_an_edited_table_that_also_stands_in_a_list),
         cmocka_unit_test(h49_long_lists_that_are_not_edited),
         cmocka_unit_test(h49_functions_in_long_lists),
+        cmocka_unit_test(h49_functions_in_long_lists_of_globals),
         cmocka_unit_test(h49_r18_each_place_of_data_is_counted_once),
         cmocka_unit_test(h49_copies_in_large_tables_follow_later),
         cmocka_unit_test(h58_any_failed_allocation_leaves_no_edit_untold),
