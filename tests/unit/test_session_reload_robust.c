@@ -165,12 +165,12 @@ static void h58_finalizers_wait_while_the_rule_is_applied(void **state)
     (void)state;
     struct site site;
     char text[1000];
-    static const char form[] = "local M = {} local n = 0 for i = 1, 400 do local k = i"
+    static const char form[] = "local M = {} local n = 0 for i = 1, 150 do local k = i"
                                " setmetatable({}, {__gc = function() for j = 1, 3 do"
                                "  _G['g' .. k .. j] = nil _G['h' .. k * 7 + j + %d] = 1 end"
                                "  if m then m.list[#m.list + 1] = k m['x' .. k] = {} m['y' .. k] = nil end"
                                "  session:unloadModule('other') pcall(require, 'other') end}) end"
-                               " for i = 1, 400 do _G['g' .. i .. 1] = {i} _G['g' .. i .. 2] = i + %d end"
+                               " for i = 1, 150 do _G['g' .. i .. 1] = {i} _G['g' .. i .. 2] = i + %d end"
                                " M.list = {} for i = 1, 300 do M['f' .. i] = function() n = n + i return n end end"
                                " for i = 1, 300 do M['y' .. i] = {i} end return M";
     snprintf(text, sizeof text, form, 0, 0);
@@ -181,7 +181,7 @@ static void h58_finalizers_wait_while_the_rule_is_applied(void **state)
     site_write(&site, "lua/other.lua", "O = session:prototype('O', {}) return {a = {}, f = function() end}");
     site_start(&site);
     site_eval(&site, "collectgarbage('setpause', 100) collectgarbage('setstepmul', 1000)");
-    for (int i = 1; i < 8; i++) {
+    for (int i = 1; i < 6; i++) {
         snprintf(text, sizeof text, form, i, i / 2);
         save(&site, text);
         site_check(&site, "return m.f1() > 0 and collectgarbage('isrunning')");
