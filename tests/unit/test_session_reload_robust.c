@@ -347,6 +347,27 @@ static void save_only(struct site *site, const char *text, enum ls_reload_outcom
     ls_reload_report_release(&report);
 }
 
+/* One that never ends is stopped where what follows the frames collects, and leaves nothing behind. */
+static void h58_finalizers_behind_the_frames_are_stopped(void **state)
+{
+    (void)state;
+    struct site site;
+    site_open(&site);
+    site.config.time_limit_ms = 200;
+    site_write(&site, "main.lua", "function Keep(t) kept = t end m = require('m')");
+    site_write(&site, "lua/m.lua", "local M = {t = {}} Keep(M.t) return M");
+    site_start(&site);
+    site_eval(&site, "held = setmetatable({}, {__gc = function() ran = true while true do end end})");
+    save_only(&site, "local M = {t = {}, x = 1} Keep(M.t) return M", LS_RELOAD_OK);
+    assert_true(ls_session_reload_unsettled(site.session));
+    lua_pushnil(site.session->vm.L);
+    lua_setglobal(site.session->vm.L, "held");
+    ls_session_reload_settle(site.session);
+    assert_int_equal(lua_gethookcount(site.session->vm.main), LS_HOOK_COUNT);
+    site_check(&site, "return ran and kept == m.t and m.x == 1");
+    site_close(&site);
+}
+
 /* Copies of functions in what is large elsewhere follow after the frames are out, whatever has been saved until then.
  */
 static void h49_copies_in_large_tables_follow_later(void **state)
@@ -395,6 +416,7 @@ int main(void)
         cmocka_unit_test(h58_any_failed_allocation_leaves_no_edit_untold),
         cmocka_unit_test(h58_finalizers_wait_while_the_rule_is_applied),
         cmocka_unit_test(h58_finalizers_wait_also_without_memory),
+        cmocka_unit_test(h58_finalizers_behind_the_frames_are_stopped),
         cmocka_unit_test(h58_finalizers_after_a_roll_back_have_limits),
     };
     return cmocka_run_group_tests_name("reload: robust", tests, NULL, NULL);
