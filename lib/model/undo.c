@@ -490,6 +490,7 @@ size_t ls__undo_begin(struct ls_session *session)
 void ls__undo_roll_back(struct ls_session *session, size_t mark, bool all)
 {
     struct frame frame = {session, (lua_Integer)mark, all};
+    bool held = false;
     if (session->model->ref_undo != LUA_NOREF) {
         LS_ERR(err);
         /* A chunk that failed because memory is at its limit must still be undone: giving back needs a little for
@@ -498,14 +499,14 @@ void ls__undo_roll_back(struct ls_session *session, size_t mark, bool all)
         ls_budget_set(&session->vm.budget->limit, 0);
         undo_variables(&frame);
         /* Finalizers wait: what they remove or declare is not to change under the hands of the roll-back. */
-        bool held = ls__collector_hold(session->vm.L);
+        held = ls__collector_hold(session);
         session->model->undoing = true;
         if (ls__lrun(session, l_roll_back, &frame, 0, &err) != 0) ls__report(session, "roll-back of a load", &err);
         session->model->undoing = false;
-        ls__collector_go(session->vm.L, held);
         ls_budget_set(&session->vm.budget->limit, limit);
     }
     end_frame(session, all ? frame.mark : LUA_MAXINTEGER);
+    ls__collector_go(session, held);
 }
 
 /* Stack of l_commit: the keys of the steps that have succeeded; a step of the frames around it, and one of those. */

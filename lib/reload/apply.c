@@ -267,10 +267,10 @@ int ls__run_apply(struct ls_run *run, struct ls_err *err)
     lua_pushlightuserdata(L, &rule);
     lua_insert(L, -2);
     /* Finalizers wait: what they change, unload or load is not to move under the hands of the rule. */
-    bool held = ls__collector_hold(L);
+    bool held = ls__collector_hold(run->session);
     int code = ls__lcall(run->session, 2, 1, err);
-    ls__collector_go(L, held);
     ls__rule_release(&rule);
+    ls__collector_go(run->session, held);
     return code;
 }
 

@@ -109,7 +109,7 @@ void ls_session_reload_settle(struct ls_session *session)
         ls__ref_drop(session, &state->copies);
     }
     if (state->displaced == LUA_NOREF) return;
-    lua_gc(session->vm.L, LUA_GCCOLLECT);
+    ls_session_collect(session);               /* in an entry of its own, since finalizers run */
     if (state->displaced == LUA_NOREF) return; /* a finalizer may run anything */
     settle(session, l_search, (struct ls_reach){.session = session, .kind = LUA_TTABLE},
            "replacing tables that gave way to their present ones");

@@ -132,8 +132,9 @@ static struct ls_record *record_of(struct ls_session *session, const char *key, 
     return record;
 }
 
-/* Has another file given the global whose name is at `name`? [-0, +0, -] */
-static bool is_global_elsewhere(const struct ls_reach *reach, int name)
+/* Has a file given the global whose name is at `name`?
+ * @param but  key of the file that does not count [-0, +0, -] */
+static bool is_global_given(const struct ls_reach *reach, int name, const char *but)
 {
     const struct ls_model *model = reach->session->model;
     size_t len;
@@ -141,13 +142,14 @@ static bool is_global_elsewhere(const struct ls_reach *reach, int name)
     if (!text) return false;
     uint64_t path = ls__path_root(LS_ROOT_GLOBAL, text, len);
     for (size_t i = 0; i < model->module_count; i++) {
-        const struct ls_record *record = record_of(reach->session, reach->key, model->modules[i]);
+        const struct ls_record *record = record_of(reach->session, but, model->modules[i]);
         if (record && ls__record_find(record->given, path, NULL)) return true;
     }
     return false;
 }
 
-/* Globals of the other files; what else is in _G is the run's. [-0, +0, m] */
+/* Globals of the files; what else is in _G is the run's. Those of the file itself have their successors, but not all
+ * that is in long lists below. [-0, +0, m] */
 static LS_RAISES void reach_globals(struct ls_reach *reach)
 {
     lua_State *L = reach->L;
@@ -156,7 +158,7 @@ static LS_RAISES void reach_globals(struct ls_reach *reach)
     for (lua_pushnil(L); lua_next(L, top + 1); lua_settop(L, name)) {
         bool copy = lua_isfunction(L, value) && !lua_iscfunction(L, value) && ls__has_key(L, reach->replaced, value);
         bool enter = lua_istable(L, value) && !ls_idmap_get(reach->seen, ls__address(L, value));
-        if ((!copy && !enter) || !is_global_elsewhere(reach, name)) continue;
+        if ((!copy && !enter) || !is_global_given(reach, name, copy ? reach->key : "")) continue;
         if (ls__reach_replaced(reach)) ls__put(reach->session, L, top + 1, name, value);
         ls__reach(reach);
     }

@@ -90,6 +90,13 @@ static void note_made(struct ls_session *session, const void *object, void *kind
     session->vm.made_functions -= before == LS_MADE_FUNCTION;
 }
 
+/* Lua frees what it can, and tries again. Then it has forgotten that its collector is held, so that is stopped. */
+static void *refuse(struct ls_session *session)
+{
+    if (session->vm.holds) lua_gc(session->vm.main, LUA_GCSTOP);
+    return NULL;
+}
+
 static void *allocate(void *ud, void *block, size_t old_size, size_t size)
 {
     struct ls_session *session = ud;
@@ -105,10 +112,10 @@ static void *allocate(void *ud, void *block, size_t old_size, size_t size)
     }
     if (size > had && !ls_budget_fits(session->vm.budget, size - had, 0)) {
         session->vm.memory_hit = true;
-        return NULL;
+        return refuse(session);
     }
     void *moved = resize(session->vm.heap, block, had, size);
-    if (!moved) return size <= had ? block : NULL; /* Lua counts on shrinking to succeed */
+    if (!moved) return size <= had ? block : refuse(session); /* Lua counts on shrinking to succeed */
     ls_budget_set(heap, ls_budget_get(heap) + size - had);
     if (session->vm.made && !block && (old_size == LUA_TTABLE || old_size == LUA_TFUNCTION))
         note_made(session, moved, old_size == LUA_TFUNCTION ? LS_MADE_FUNCTION : LS_MADE_TABLE);
@@ -130,16 +137,24 @@ void ls_session_collect(struct ls_session *session)
 /* What Lua may allocate while its collector is held, in KiB; the bytes are counted by a long. */
 #define HELD_KB (1 << 20)
 
-bool ls__collector_hold(lua_State *L)
+bool ls__collector_hold(struct ls_session *session)
 {
-    bool runs = lua_gc(L, LUA_GCISRUNNING) == 1;
-    if (runs) lua_gc(L, LUA_GCSTEP, -HELD_KB);
+    bool runs = lua_gc(session->vm.L, LUA_GCISRUNNING) == 1;
+    if (runs) lua_gc(session->vm.L, LUA_GCSTEP, -HELD_KB);
+    session->vm.holds += runs;
     return runs;
 }
 
-void ls__collector_go(lua_State *L, bool held)
+void ls__collector_go(struct ls_session *session, bool held)
 {
-    if (held) lua_gc(L, LUA_GCSTEP, HELD_KB);
+    if (!held) return;
+    session->vm.holds--;
+    ls__enter(session); /* finalizers may run here */
+    if (lua_gc(session->vm.L, LUA_GCISRUNNING) == 1)
+        lua_gc(session->vm.L, LUA_GCSTEP, HELD_KB);
+    else if (!session->vm.holds) /* an allocation was refused meanwhile */
+        lua_gc(session->vm.L, LUA_GCRESTART);
+    ls__leave(session);
 }
 
 /* --- opening and closing --- */

@@ -89,6 +89,7 @@ struct ls_vm {
     unsigned grace;  /* looks at the clock that message handlers have left after the stop */
     bool graced;     /* such a handler runs */
     bool memory_hit; /* the allocator has refused because of the limit */
+    unsigned holds;  /* who holds the collector now (ls__collector_hold) */
     /* Addresses of the tables and functions that Lua makes, to LS_MADE_TABLE or LS_MADE_FUNCTION; NULL = nobody asks.
      * Whoever sets it owns it */
     struct ls_idmap *made;
@@ -244,9 +245,9 @@ void ls__vm_close(struct ls_session *session);
 void ls__vm_free(struct ls_session *session);
 /** Let the collector, and so finalizers, wait until ls__collector_go. Unlike Lua's own stop and restart this makes no
  * collection begin before its time. Nests. @return for ls__collector_go: false = it does not run anyway [-0, +0, -] */
-bool ls__collector_hold(lua_State *L);
-/** What was made meanwhile counts now: finalizers may run. [-0, +0, m] */
-void ls__collector_go(lua_State *L, bool held);
+bool ls__collector_hold(struct ls_session *session);
+/** What was made meanwhile counts now: finalizers may run, as in a call into Lua. [-0, +0, -] */
+void ls__collector_go(struct ls_session *session, bool held);
 
 /* --- limits.c --- */
 

@@ -1,6 +1,7 @@
 /* Reloads of what a site may hold beside plain tables: other files' tables, deep chains, finalizers that change things
  * meanwhile, and of large files (H49, H58). */
 #include "session_reload.h"
+#include "vm/vm_internal.h"
 
 static void robust_open(struct site *site, const char *main, const char *module)
 {
@@ -164,12 +165,12 @@ static void h58_finalizers_wait_while_the_rule_is_applied(void **state)
     (void)state;
     struct site site;
     char text[1000];
-    static const char form[] = "local M = {} local n = 0 for i = 1, 400 do local k = i"
+    static const char form[] = "local M = {} local n = 0 for i = 1, 150 do local k = i"
                                " setmetatable({}, {__gc = function() for j = 1, 3 do"
                                "  _G['g' .. k .. j] = nil _G['h' .. k * 7 + j + %d] = 1 end"
                                "  if m then m.list[#m.list + 1] = k m['x' .. k] = {} m['y' .. k] = nil end"
                                "  session:unloadModule('other') pcall(require, 'other') end}) end"
-                               " for i = 1, 400 do _G['g' .. i .. 1] = {i} _G['g' .. i .. 2] = i + %d end"
+                               " for i = 1, 150 do _G['g' .. i .. 1] = {i} _G['g' .. i .. 2] = i + %d end"
                                " M.list = {} for i = 1, 300 do M['f' .. i] = function() n = n + i return n end end"
                                " for i = 1, 300 do M['y' .. i] = {i} end return M";
     snprintf(text, sizeof text, form, 0, 0);
@@ -180,11 +181,54 @@ static void h58_finalizers_wait_while_the_rule_is_applied(void **state)
     site_write(&site, "lua/other.lua", "O = session:prototype('O', {}) return {a = {}, f = function() end}");
     site_start(&site);
     site_eval(&site, "collectgarbage('setpause', 100) collectgarbage('setstepmul', 1000)");
-    for (int i = 1; i < 8; i++) {
+    for (int i = 1; i < 6; i++) {
         snprintf(text, sizeof text, form, i, i / 2);
         save(&site, text);
         site_check(&site, "return m.f1() > 0 and collectgarbage('isrunning')");
     }
+    site_close(&site);
+}
+
+/* A collection for want of memory does not let those run that wait, and they do run afterwards. */
+static void h58_finalizers_wait_also_without_memory(void **state)
+{
+    (void)state;
+    struct site site;
+    robust_open(&site, "collectgarbage('incremental', 100, 1000, 30)", "return {}");
+    lua_State *L = site.session->vm.L;
+    bool held = ls__collector_hold(site.session), nested = ls__collector_hold(site.session);
+    assert_true(held && nested);
+    site_eval(&site, "n = 0 setmetatable({}, {__gc = function() n = n + 1 end})");
+    (void)ls_alloc_fail_at(1);
+    lua_newtable(L);
+    assert_true(ls_alloc_fail_at(0) > 1);
+    lua_pop(L, 1);
+    site_check(&site, "for i = 1, 100000 do local t = {i} end return n == 0");
+    ls__collector_go(site.session, nested);
+    site_check(&site, "for i = 1, 100000 do local t = {i} end return n == 0");
+    ls__collector_go(site.session, held);
+    site_check(&site, "for i = 1, 100000 do local t = {i} end return n == 1 and collectgarbage('isrunning')");
+    site_close(&site);
+}
+
+/* When they may run again the load is taken back, and the limits are what they were. */
+static void h58_finalizers_after_a_roll_back_have_limits(void **state)
+{
+    (void)state;
+    struct site site;
+    struct ls_reload_report report;
+    site_open(&site);
+    site_write(&site, "main.lua", "m = require('m') R = {n = 0}");
+    site_write(&site, "lua/m.lua", "return {}");
+    site_start(&site);
+    site_write(&site, "lua/m.lua",
+               "collectgarbage('incremental', 100, 1000, 30) g1 = 1 local keep = {} for i = 1, 20 do "
+               "keep[i] = setmetatable({}, {__gc = function() R.n = R.n + 1 R.late = R.late or g1 "
+               "if R.n == 10 then R.big = pcall(string.rep, 'x', 80 << 20) end end}) end error('no')");
+    site_reload(&site, &report, "lua/m.lua", NULL);
+    assert_int_equal(site_result(&report, "lua/m.lua")->outcome, LS_RELOAD_FAILED);
+    ls_reload_report_release(&report);
+    site_check(&site, "collectgarbage() return R.n == 20 and R.big == false and R.late == nil");
     site_close(&site);
 }
 
@@ -278,6 +322,21 @@ static void h49_functions_in_long_lists(void **state)
     site_close(&site);
 }
 
+/* So they do where only a global leads to the list. */
+static void h49_functions_in_long_lists_of_globals(void **state)
+{
+    (void)state;
+#define HANDLERS(n)                                                                                                    \
+    "local function f() return " #n " end function get() return f end handlers = {} "                                  \
+    "for i = 1, 30000 do handlers[i] = f end return {}"
+    struct site site;
+    robust_open(&site, "m = require('m') list = handlers", HANDLERS(1));
+    save(&site, HANDLERS(2));
+    site_check(&site, "return get()() == 2 and handlers == list and list[1]() == 2 and list[30000]() == 2");
+#undef HANDLERS
+    site_close(&site);
+}
+
 /* Save without what follows the frames. */
 static void save_only(struct site *site, const char *text, enum ls_reload_outcome outcome)
 {
@@ -286,6 +345,27 @@ static void save_only(struct site *site, const char *text, enum ls_reload_outcom
     site_reload_link(site, &report, "lua/m.lua", NULL, "lua/m.lua");
     assert_int_equal(site_result(&report, "lua/m.lua")->outcome, outcome);
     ls_reload_report_release(&report);
+}
+
+/* One that never ends is stopped where what follows the frames collects, and leaves nothing behind. */
+static void h58_finalizers_behind_the_frames_are_stopped(void **state)
+{
+    (void)state;
+    struct site site;
+    site_open(&site);
+    site.config.time_limit_ms = 200;
+    site_write(&site, "main.lua", "function Keep(t) kept = t end m = require('m')");
+    site_write(&site, "lua/m.lua", "local M = {t = {}} Keep(M.t) return M");
+    site_start(&site);
+    site_eval(&site, "held = setmetatable({}, {__gc = function() ran = true while true do end end})");
+    save_only(&site, "local M = {t = {}, x = 1} Keep(M.t) return M", LS_RELOAD_OK);
+    assert_true(ls_session_reload_unsettled(site.session));
+    lua_pushnil(site.session->vm.L);
+    lua_setglobal(site.session->vm.L, "held");
+    ls_session_reload_settle(site.session);
+    assert_int_equal(lua_gethookcount(site.session->vm.main), LS_HOOK_COUNT);
+    site_check(&site, "return ran and kept == m.t and m.x == 1");
+    site_close(&site);
 }
 
 /* Copies of functions in what is large elsewhere follow after the frames are out, whatever has been saved until then.
@@ -330,10 +410,14 @@ int main(void)
         cmocka_unit_test(h49_an_edited_table_that_also_stands_in_a_list),
         cmocka_unit_test(h49_long_lists_that_are_not_edited),
         cmocka_unit_test(h49_functions_in_long_lists),
+        cmocka_unit_test(h49_functions_in_long_lists_of_globals),
         cmocka_unit_test(h49_r18_each_place_of_data_is_counted_once),
         cmocka_unit_test(h49_copies_in_large_tables_follow_later),
         cmocka_unit_test(h58_any_failed_allocation_leaves_no_edit_untold),
         cmocka_unit_test(h58_finalizers_wait_while_the_rule_is_applied),
+        cmocka_unit_test(h58_finalizers_wait_also_without_memory),
+        cmocka_unit_test(h58_finalizers_behind_the_frames_are_stopped),
+        cmocka_unit_test(h58_finalizers_after_a_roll_back_have_limits),
     };
     return cmocka_run_group_tests_name("reload: robust", tests, NULL, NULL);
 }

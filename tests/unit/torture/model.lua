@@ -275,7 +275,7 @@ end
 
 function Rule:merge_key(path, k, C, S, N)
   local c, s, n = rawget(C, k), rawget(S, k), rawget(N, k)
-  c, s = self:come_back(path, c, s)
+  c, s = self:come_back(path, c, s, n)
   if c ~= nil and n ~= nil then
     rawset(C, k, self:merge(path, c, s, n))
   elseif n ~= nil then
@@ -287,7 +287,7 @@ function Rule:merge_key(path, k, C, S, N)
 end
 
 -- R18: the text gives a place again whose value was set aside, or was kept when the text lost it.
-function Rule:come_back(path, c, s)
+function Rule:come_back(path, c, s, n)
   local file = self.file
   if not self.new.places[path] or not file.lost_S[path] then return c, s end
   self.returned[path] = true
@@ -295,8 +295,8 @@ function Rule:come_back(path, c, s)
     c = file.aside[path]
     if self:within(path) > NONE then -- it comes back to give way, or a part of it
       self.vague, self.vague_restored = true, true
-    elseif holds_data(c, {}) then
-      self.restored = path
+    elseif holds_data(c, {}) and (type(n) ~= "function" or not same(c, file.lost_S[path].v, {})) then
+      self.restored = path -- unless a function of the file takes its place
     else
       self.vague_restored = true
     end
@@ -471,7 +471,7 @@ function Rule:apply(given, before, globals, spaces, statics)
     local C, s = before.values[what], S[path]
     local known = before.index[what] ~= nil
     if not known then
-      local c, old = self:come_back(path, nil, nil)
+      local c, old = self:come_back(path, nil, nil, N)
       if c ~= nil then known, C, s = true, c, old end
     end
     self.known[path] = known
@@ -503,7 +503,7 @@ function Rule:apply(given, before, globals, spaces, statics)
     local path = "G." .. g
     local C, s, N = globals[g], S[path], rawget(env, g)
     if not self.new.protos[g] then
-      C, s = self:come_back(path, C, s)
+      C, s = self:come_back(path, C, s, N)
       local had = self:old_giver(path) ~= nil or C ~= nil
       local giver = self.new.places[path]
       if giver and giver.own and self:edit(path) == NONE then
@@ -538,7 +538,7 @@ function Rule:apply_fields(tables, prefix, live)
     for k in pairs(paths) do
       local path = prefix .. name .. "." .. k
       local c, s, n = rawget(fields, k), self.file.S[path], rawget(target, k)
-      c, s = self:come_back(path, c, s)
+      c, s = self:come_back(path, c, s, n)
       if c ~= nil then
         rawset(target, k, self:merge(path, c, s, n))
       elseif s ~= nil and type(n) ~= "function" and self:edit(path) < USES then
