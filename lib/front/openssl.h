@@ -18,6 +18,7 @@
     X(SSL_CTX_ctrl)                                                                                                    \
     X(SSL_CTX_set_options)                                                                                             \
     X(SSL_CTX_set_alpn_select_cb)                                                                                      \
+    X(SSL_CTX_set_default_passwd_cb)                                                                                   \
     X(SSL_CTX_use_certificate_chain_file)                                                                              \
     X(SSL_CTX_use_PrivateKey_file)                                                                                     \
     X(SSL_CTX_check_private_key)                                                                                       \

@@ -155,23 +155,27 @@ static void end(struct ls__relay *relay)
     if (!relay->posted) ls_free(relay);
 }
 
-/* The port is in the table before the HTTP server can see the connection. @return false: it cannot be made */
+/* The port is in the table before the HTTP server can ask for it. connect() finds the port, and not bind(), which would
+ * have none left for a minute after some ten thousand connections that their clients have ended. @return false: it
+ * cannot be made */
 static bool connect_inner(struct ls__relay *relay)
 {
-    struct sockaddr_in self = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)}, where = self;
+    struct sockaddr_in self, where = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t len = sizeof self;
     int one = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     where.sin_port = htons((uint16_t)relay->inner_port);
     if (fd < 0) return false;
     relay->inner.fd = fd = ls__relay_lift(fd);
-    if (bind(fd, (struct sockaddr *)&self, len) < 0 || getsockname(fd, (struct sockaddr *)&self, &len) < 0)
-        return false;
-    pthread_mutex_lock(&relay->front->lock);
-    relay->port = ntohs(self.sin_port);
-    relay->front->by_port[relay->port] = relay;
-    pthread_mutex_unlock(&relay->front->lock);
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    return connect(fd, (struct sockaddr *)&where, sizeof where) == 0 || errno == EINPROGRESS;
+    pthread_mutex_lock(&relay->front->lock);
+    bool made = (connect(fd, (struct sockaddr *)&where, sizeof where) == 0 || errno == EINPROGRESS) &&
+                getsockname(fd, (struct sockaddr *)&self, &len) == 0;
+    if (made) {
+        relay->port = ntohs(self.sin_port);
+        relay->front->by_port[relay->port] = relay;
+    }
+    pthread_mutex_unlock(&relay->front->lock);
+    return made;
 }
 
 /* --- the two ends --- */

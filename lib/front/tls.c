@@ -19,7 +19,7 @@
 
 #define LOOK_NS ls_ms(1000)
 
-/* What tells a file from the one before. */
+/* What tells a file from the one before; all zero = there is none. */
 struct look {
     struct timespec changed;
     off_t size;
@@ -56,6 +56,16 @@ static int choose_protocol(SSL *ssl, const unsigned char **chosen, unsigned char
     return SSL_TLSEXT_ERR_ALERT_FATAL;
 }
 
+/* Else OpenSSL asks at the terminal, and the loop waits for who may not be there. */
+static int no_password(char *text, int size, int writing, void *ctx)
+{
+    (void)text;
+    (void)size;
+    (void)writing;
+    (void)ctx;
+    return -1;
+}
+
 static SSL_CTX *load(const struct ls_tls *tls, struct ls_err *err)
 {
     const struct ls__openssl *lib = ls__openssl();
@@ -64,15 +74,17 @@ static SSL_CTX *load(const struct ls_tls *tls, struct ls_err *err)
         ls_fail(err, LS_ENOMEM, "Out of memory while setting up TLS.");
         return NULL;
     }
+    lib->SSL_CTX_set_default_passwd_cb(context, no_password);
     int rc = 0;
     if (lib->SSL_CTX_use_certificate_chain_file(context, tls->cert) != 1)
         rc = ls_fail(err, LS_EINVAL, "The certificate '%s' of --cert cannot be used; it is to be a PEM file.",
                      tls->cert);
     else if (lib->SSL_CTX_use_PrivateKey_file(context, tls->key, SSL_FILETYPE_PEM) != 1 ||
              lib->SSL_CTX_check_private_key(context) != 1)
-        rc = ls_fail(err, LS_EINVAL,
-                     "The key '%s' of --key cannot be used; it is to be the PEM file of the certificate's key.",
-                     tls->key);
+        rc = ls_fail(
+            err, LS_EINVAL,
+            "The key '%s' of --key cannot be used; it is to be the PEM file of the certificate's key, without a password.",
+            tls->key);
     lib->ERR_clear_error();
     if (rc < 0) {
         lib->SSL_CTX_free(context);
@@ -92,7 +104,7 @@ static void look_at(const char *path, struct look *look)
 {
     struct stat info;
     memset(look, 0, sizeof *look);
-    if (stat(path, &info) < 0) return;
+    if (stat(path, &info) < 0 || !S_ISREG(info.st_mode)) return;
     look->changed = info.st_mtim;
     look->size = info.st_size;
     look->ino = info.st_ino;
@@ -128,7 +140,9 @@ static void renew(struct ls_tls *tls)
     if (tls->names && ends_soon(tls->context) && ls__certificate_keep(tls->cert, tls->names, &err) < 0)
         ls_log(0, "%s", ls_err_text(&err));
     if (!look_again(tls)) return;
-    SSL_CTX *context = load(tls, &err);
+    bool there = tls->looks[0].ino != 0 && tls->looks[1].ino != 0; /* opening a pipe would hold up the loop */
+    SSL_CTX *context = there ? load(tls, &err) : NULL;
+    if (!there) ls_fail(&err, LS_EINVAL, "The certificate '%s' or its key is no file any more.", tls->cert);
     if (!context) {
         ls_log(0, "%s The one of before stays in use.", ls_err_text(&err));
         return;

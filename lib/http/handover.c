@@ -157,9 +157,10 @@ int ls_http_take(struct mg_connection *http, struct ls_buf *early)
     if (copy >= 0 && dup3(nowhere, fd, O_CLOEXEC) < 0) {
         rc = -errno;
         close(copy);
+        copy = -1;
     }
     if (nowhere >= 0) close(nowhere);
-    if (rc < 0) return rc;
+    if (copy < 0) return rc;
     mg_disable_connection_keep_alive(http);
     if (!early || taken.unknown || !count_read(copy, &count)) return copy;
     uint64_t behind = count - taken.before - taken.head; /* a number beyond the buffer would be a wrong one */

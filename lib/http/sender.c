@@ -261,8 +261,9 @@ static void read_user(const struct ls_web *web, const struct mg_request_info *in
 bool ls_http_peer(const struct ls_web *web, const struct mg_request_info *info, struct ls_relay_peer *peer)
 {
     *peer = (struct ls_relay_peer){.family = AF_INET, .uid = -1};
+    /* What is carried comes from this one address; the same port of 127.0.0.2 is anybody's to take. */
     if (web->inner_port != 0 && info->server_port == web->inner_port)
-        return ls_front_peer(web->front, info->remote_port, peer);
+        return strcmp(info->remote_addr, "127.0.0.1") == 0 && ls_front_peer(web->front, info->remote_port, peer);
     snprintf(peer->address, sizeof peer->address, "%.45s", info->remote_addr);
     snprintf(peer->self, sizeof peer->self, "%s", web->address ? web->address : "");
     peer->port = info->remote_port;

@@ -68,6 +68,26 @@ static int resolve(struct ls_server *server, struct listening *item, struct ls_e
     return item->address ? 0 : ls_fail(err, LS_ENOMEM, "Out of memory while resolving --host.");
 }
 
+static bool covers(const struct listening *a, const struct listening *b)
+{
+    return a->address && b->address && a->six == b->six && (a->any || strcmp(a->address, b->address) == 0);
+}
+
+/* Two names of one address, or one besides all of the machine's: the port could be had only once. */
+static void drop_covered(struct ls_server *server)
+{
+    for (size_t i = server->listening_count; i-- > 0;) {
+        struct listening *list = server->listening;
+        size_t by = 0;
+        while (by < server->listening_count &&
+               (by == i || !covers(&list[by], &list[i]) || (by > i && covers(&list[i], &list[by]))))
+            by++;
+        if (by == server->listening_count) continue;
+        ls_free(list[i].address);
+        memmove(list + i, list + i + 1, (--server->listening_count - i) * sizeof *list);
+    }
+}
+
 int ls__addresses_resolve(struct ls_server *server, struct ls_err *err)
 {
     static const char *const standard[] = {"127.0.0.1", NULL};
@@ -87,6 +107,7 @@ int ls__addresses_resolve(struct ls_server *server, struct ls_err *err)
         else if (resolve(server, item, err) < 0)
             return err->code;
     }
+    drop_covered(server);
     return 0;
 }
 
@@ -207,8 +228,8 @@ static int refuse(const char *address, int port, int code, struct ls_err *err)
     return ls_fail(err, LS_EIO, "Cannot listen on %s:%d: %s.", address, port, strerror(code));
 }
 
-/* All of them on one port. @return 0, EADDRINUSE, or -1 and err */
-static int try_port(struct ls_server *server, int port, struct ls_err *err)
+/* All of them on one port. @return 0, EADDRINUSE and which one's address has it, or -1 and err */
+static int try_port(struct ls_server *server, int port, const char **taken, struct ls_err *err)
 {
     struct listening *direct = find_direct(server);
     int rc = 0, bound = port;
@@ -217,16 +238,18 @@ static int try_port(struct ls_server *server, int port, struct ls_err *err)
         if (item == direct || item->path) continue;
         item->fd = ls_listen_tcp(item->address, &bound);
         if (item->fd >= 0) continue;
+        *taken = item->address;
         rc = item->fd == -EADDRINUSE ? EADDRINUSE : refuse(item->address, bound, -item->fd, err);
         item->fd = -1;
     }
+    if (rc == 0 && direct) *taken = direct->address;
     if (rc == 0 && direct && bound != 0) rc = probe_port(direct->address, bound);
     if (rc > 0 && rc != EADDRINUSE) rc = refuse(direct->address, bound, rc, err);
     LS_ERR(why);
     if (rc == 0 && !start_http(server, direct ? direct->address : NULL, bound, &why)) {
         /* Taken between the question and the answer? */
-        bool taken = direct && bound != 0 && probe_port(direct->address, bound) == EADDRINUSE;
-        rc = taken ? EADDRINUSE : ls_fail(err, why.code, "%s", ls_err_text(&why));
+        bool late = direct && bound != 0 && probe_port(direct->address, bound) == EADDRINUSE;
+        rc = late ? EADDRINUSE : ls_fail(err, why.code, "%s", ls_err_text(&why));
     }
     if (rc == 0)
         server->web.port = direct ? server->web.http_port : bound;
@@ -240,15 +263,14 @@ static int try_port(struct ls_server *server, int port, struct ls_err *err)
 static int listen_on(struct ls_server *server, struct ls_err *err)
 {
     const struct ls_server_config *config = &server->config;
-    const char *address = server->listening->address;
+    const char *taken = "";
     int tries = config->strict_port || (config->port == 0 && !has_carried(server)) ? 1 : PORT_TRIES, rc = EADDRINUSE;
     for (int i = 0, port = config->port; i < tries && port <= 65535 && rc == EADDRINUSE; i++, port += port != 0)
-        rc = try_port(server, port, err);
+        rc = try_port(server, port, &taken, err);
     if (rc != EADDRINUSE) return rc;
-    if (!address) address = server->listening[server->listening_count - 1].address;
-    if (tries == 1) return ls_fail(err, LS_EEXISTS, "Port %d of %s is taken.", config->port, address);
+    if (tries == 1) return ls_fail(err, LS_EEXISTS, "Port %d of %s is taken.", config->port, taken);
     return ls_fail(err, LS_EEXISTS, "Ports %d to %d of %s are all taken.", config->port, config->port + tries - 1,
-                   address);
+                   taken);
 }
 
 /* --- TLS --- */

@@ -1,7 +1,9 @@
 /** What the server listens on besides one IPv4 address: IPv6, several --host, Unix sockets, TLS (net.md N2, N4, N5). */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { chmodSync, existsSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync, existsSync, mkdtempSync, readFileSync, readdirSync, readlinkSync, renameSync, rmSync, statSync, writeFileSync,
+} from 'node:fs';
 import http from 'node:http';
 import https from 'node:https';
 import net from 'node:net';
@@ -10,7 +12,7 @@ import path from 'node:path';
 import test from 'node:test';
 import tls from 'node:tls';
 import WebSocket from 'ws';
-import { APP, Page, Program, Server, makeSite, until, within } from './lib.js';
+import { APP, Page, Program, Server, makeSite, program, until, within } from './lib.js';
 
 const FILES = { 'lua/main.lua': APP, 'html/a.txt': 'text', 'html/large.bin': Buffer.alloc(3 << 20, 'x') };
 const state = mkdtempSync(path.join(os.tmpdir(), 'lsess-t-'));
@@ -111,6 +113,60 @@ test('N2 the inner port is for what is carried alone', async () => {
   await server.stop();
 });
 
+test('N2 Q3 another address with the port of what is carried is not taken for it', async () => {
+  const server = await Server.start(FILES, ['--host', '::1']);
+  const client = net.connect({ host: '::1', port: server.port }).on('error', () => {});
+  client.write('GET /a.txt HTTP/1.1\r\n');
+  const hex = (text) => parseInt(text.split(':')[1], 16);
+  const link = (fd) => { try { return readlinkSync(`/proc/${server.pid}/fd/${fd}`); } catch { return ''; } };
+  const carried = await until(() => {
+    const own = readdirSync(`/proc/${server.pid}/fd`).map(link);
+    const rows = readFileSync(`/proc/${server.pid}/net/tcp`, 'utf8').split('\n').map((line) => line.trim().split(/\s+/))
+      .filter((row) => own.includes(`socket:[${row[9]}]`));
+    const inner = rows.filter((row) => row[3] === '0A').map((row) => hex(row[1]));
+    return rows.find((row) => row[3] === '01' && inner.includes(hex(row[2])));
+  }, 'a connection to the inner port');
+  const where = { host: '127.0.0.1', port: hex(carried[2]), localAddress: '127.0.0.2', localPort: hex(carried[1]) };
+  assert.equal((await ask({ ...where, path: '/a.txt' })).status, 403);
+  client.destroy();
+  await server.stop();
+});
+
+// In a network of its own with 200 ports: who has ended a connection first holds its port for a minute.
+test('N2 clients that come and go at a quick pace do not use up the ports of inner connections', async (t) => {
+  const dir = makeSite(FILES), file = path.join(dir, 'web.sock');
+  const script = `ip link set lo up && echo 40000 40199 >/proc/sys/net/ipv4/ip_local_port_range || exit 77
+    "$0" serve . --port 0 --host unix:${file} --socket ${file}.control >&2 & server=$!
+    for i in $(seq 200); do curl -s -o /dev/null --unix-socket ${file} http://localhost/healthz && break; sleep 0.1; done
+    for i in $(seq 260); do
+      curl -sS -m 15 -o /dev/null -w '%{http_code}\n' --unix-socket ${file} http://localhost/healthz
+      sleep 0.005
+    done
+    kill $server; wait $server`;
+  const { status, stdout, stderr } = spawnSync('unshare', ['-rn', 'bash', '-c', script, program],
+    { cwd: dir, encoding: 'utf8', timeout: 60000 });
+  if (status === 77 || /unshare/.test(stderr ?? 'unshare')) return t.skip('no network of its own may be made here');
+  assert.equal(stdout.split('\n').filter((line) => line === '200').length, 260, stderr);
+});
+
+test('C2 N2 two names of one address are one; the address whose port is taken is named', async () => {
+  const server = await Server.start(FILES, ['--host', '127.0.0.1', '--host', 'localhost', '--host', '127.0.0.1']);
+  assert.deepEqual(server.ready.urls ?? [], []);
+  assert.equal(await (await server.fetch('/a.txt')).text(), 'text');
+  await server.stop();
+  const all = await Server.start(FILES, ['--host', '127.0.0.1', '--host', '0.0.0.0']);
+  assert.equal(await (await all.fetch('/a.txt')).text(), 'text');
+  await all.stop();
+  const other = net.createServer();
+  await new Promise((resolve) => other.listen({ host: '::1', port: 0 }, resolve));
+  const { port } = other.address();
+  const hosts = ['--host', '127.0.0.1', '--host', '::1', '--port', String(port), '--strict-port'];
+  const { code, output } = await new Program(['serve', makeSite(FILES), ...hosts]).result();
+  assert.equal(code, 1);
+  assert.match(output, new RegExp(`Port ${port} of ::1 is taken`));
+  other.close();
+});
+
 /** What a client of TLS is given. */
 const handshake = (server, options = {}) => within(20000, new Promise((resolve, reject) => {
   let ticket;
@@ -206,6 +262,20 @@ test('N5 a certificate that changes is taken up, and one that cannot be used is 
     await handshake(server);
     return server.logs().some((text) => /The certificate '.*' of --cert cannot be used/.test(text));
   }, 'a line about the certificate');
+  make();
+  renameSync(`${cert}.new`, cert);
+  const options = ['rsa', '-aes128', '-passout', 'pass:word', '-in', `${key}.new`, '-out', key];
+  assert.equal(spawnSync('openssl', options).status, 0);
+  await until(async () => {
+    await handshake(server);
+    return server.logs().some((text) => /of the certificate's key, without a password\..* stays in use/.test(text));
+  }, 'a line about the password, and nobody is asked for it');
+  rmSync(key);
+  assert.equal(spawnSync('mkfifo', [key]).status, 0);
+  await until(async () => {
+    await handshake(server);
+    return server.logs().some((text) => /or its key is no file any more\./.test(text));
+  }, 'a line about the pipe');
   assert.equal((await handshake(server)).fingerprint, second);
   await server.stop();
 });
