@@ -174,7 +174,10 @@ static int load_file(struct ls_viewdefs *views, const char *rel, struct ls_err *
     LS_ERR(problem);
     struct ls_buf path = LS_BUF_INIT;
     ls_path_join(&path, views->dir, rel);
-    if (ls_buf_failed(&path)) return ls_fail(err, LS_ENOMEM, "Out of memory while reading view %s.", rel);
+    if (ls_buf_failed(&path)) {
+        ls_buf_release(&path);
+        return ls_fail(err, LS_ENOMEM, "Out of memory while reading view %s.", rel);
+    }
     struct ls_bytes *text = ls_file_read(views->within, path.data, 0, &problem);
     char *real = text ? ls_path_within(views->within, path.data, &problem) : NULL;
     struct ls__view *view = real ? make_view(rel, real, text, &problem) : NULL;
