@@ -376,12 +376,12 @@ static bool hold_poll(struct ls_request *request, struct session *session, struc
     }
     LS_ERR(err);
     pthread_mutex_lock(&identity->lock);
-    waiting->held = ls_held_new(server->front, fd, wait_ms, &hooks, waiting, &err);
-    waiting->listed = waiting->held;
-    if (waiting->held) DL_APPEND(identity->waiting, waiting);
-    if (waiting->held) atomic_fetch_add(&server->polls_waiting, 1);
-    pthread_mutex_unlock(&identity->lock);
-    if (!waiting->held)
+    bool held = (waiting->held = ls_held_new(server->front, fd, wait_ms, &hooks, waiting, &err));
+    waiting->listed = held;
+    if (held) DL_APPEND(identity->waiting, waiting);
+    if (held) atomic_fetch_add(&server->polls_waiting, 1);
+    pthread_mutex_unlock(&identity->lock); /* from now on it may be answered and freed at any time */
+    if (!held)
         free_waiting(waiting);
     else if (ls__session_post(session, run_answer, identity_ref(identity), identity_unref, false, NULL) < 0)
         answer_all(identity); /* else it answers what came before the poll was in the list */
