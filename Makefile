@@ -13,7 +13,7 @@ DESTDIR ?=
 CFLAGS ?= -g
 
 # Ground floor first: a room includes and calls only rooms to its left (make check-layers).
-ROOMS = base syntax files tracker vm model resolver reload console session protocol viewdef backend check executor hotload front http server
+ROOMS = base syntax files tracker vm model resolver reload console session protocol viewdef backend check executor hotload sessions front http server
 
 WARNINGS = -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2 -Wno-sign-conversion
 # Files on the hot path of an event are compiled for speed, the others for size; CFLAGS come later and win.
@@ -92,6 +92,7 @@ libs_backend = $(libs_session)
 libs_check = $(libs_session)
 libs_executor = $(libs_session)
 libs_hotload = $(libs_session) -linotifytools
+libs_sessions = $(libs_hotload)
 libs_front = $(libs_session)
 libs_http = $(LIBS)
 libs_server = $(LIBS)

@@ -43,10 +43,10 @@ static const char *code_name(int code)
 
 /* Have something done on a session's queue. One that hangs is told of as busy: nobody who could help it waits for ever.
  * @return 0, or a code and err (may be NULL) */
-static int call_session(struct session *session, void (*fn)(struct session *session, void *arg), void *arg,
+static int call_session(struct ls_hosted *session, void (*fn)(struct ls_hosted *session, void *arg), void *arg,
                         struct ls_err *err)
 {
-    int rc = ls__session_call(session, fn, arg, ls__session_patience(session->server));
+    int rc = ls_hosted_call(session, fn, arg, ls__server_patience(session->server));
     if (rc == LS_EBUSY)
         ls_fail(err, rc, "Session %s is busy with something else; the server's log says with what.", session->vended);
     else if (rc < 0)
@@ -62,26 +62,26 @@ static void fail_with(struct control_client *client, struct ls_control *request,
 /* --- which session --- */
 
 /* The only one, else the one that was active last. @return a use, or NULL */
-static struct session *default_session(struct ls_server *server)
+static struct ls_hosted *default_session(struct ls_server *server)
 {
-    struct session **list, *chosen = NULL;
-    size_t count = ls__manager_list(server->manager, &list);
+    struct ls_hosted **list, *chosen = NULL;
+    size_t count = ls_manager_list(server->manager, &list);
     for (size_t i = 0; i < count; i++)
         if (!chosen || atomic_load(&list[i]->active_ns) > atomic_load(&chosen->active_ns)) chosen = list[i];
-    if (chosen) ls__session_ref(chosen);
-    ls__session_unref_all(list, count);
+    if (chosen) ls_hosted_ref(chosen);
+    ls_hosted_unref_all(list, count);
     return chosen;
 }
 
 /* By name, NULL = the default one. @return a use; NULL when an error has been answered */
-static struct session *find_session(struct control_client *client, struct ls_control *request, const char *name)
+static struct ls_hosted *find_session(struct control_client *client, struct ls_control *request, const char *name)
 {
-    struct manager *manager = ls__control_server(client)->manager;
+    struct ls_manager *manager = ls__control_server(client)->manager;
     LS_ERR(err);
-    struct session *session =
-        name ? ls__manager_find_named(manager, name, &err) : default_session(ls__control_server(client));
+    struct ls_hosted *session =
+        name ? ls_manager_find_named(manager, name, &err) : default_session(ls__control_server(client));
     if (session)
-        (void)ls__manager_join(manager, session);
+        (void)ls_manager_join(manager, session);
     else
         ls__control_fail(client, ls_control_id(request), "no-session",
                          name ? ls_err_text(&err) : "There is no session.");
@@ -89,15 +89,15 @@ static struct session *find_session(struct control_client *client, struct ls_con
 }
 
 /* The same, and `new` makes one. */
-static struct session *find_or_make(struct control_client *client, struct ls_control *request)
+static struct ls_hosted *find_or_make(struct control_client *client, struct ls_control *request)
 {
-    struct manager *manager = ls__control_server(client)->manager;
+    struct ls_manager *manager = ls__control_server(client)->manager;
     const char *name = ls_control_text(request, "session", NULL);
     if (!name || strcmp(name, "new") != 0) return find_session(client, request, name);
     LS_ERR(err);
-    struct session *session = ls__manager_create(manager, &err);
+    struct ls_hosted *session = ls_manager_create(manager, &err);
     if (session)
-        (void)ls__manager_join(manager, session);
+        (void)ls_manager_join(manager, session);
     else
         fail_with(client, request, &err);
     return session;
@@ -105,14 +105,14 @@ static struct session *find_or_make(struct control_client *client, struct ls_con
 
 /* Those that are named, or all. @return how many; *list owned, each counted; -1 when an error has been answered */
 static ssize_t find_sessions(struct control_client *client, struct ls_control *request, const char *const *names,
-                             size_t count, struct session ***list)
+                             size_t count, struct ls_hosted ***list)
 {
-    if (count == 0) return (ssize_t)ls__manager_list(ls__control_server(client)->manager, list);
+    if (count == 0) return (ssize_t)ls_manager_list(ls__control_server(client)->manager, list);
     *list = ls_array(count, sizeof **list);
     for (size_t i = 0; *list && i < count; i++) {
         (*list)[i] = find_session(client, request, names[i]);
         if ((*list)[i]) continue;
-        ls__session_unref_all(*list, i);
+        ls_hosted_unref_all(*list, i);
         return -1;
     }
     return *list ? (ssize_t)count : 0;
@@ -142,14 +142,14 @@ static void run_ping(struct control_client *client, struct ls_control *request)
 
 /* A session that is busy for long is listed with what is known without asking it. */
 struct census {
-    struct gather gather; /* first */
+    struct ls_gather gather; /* first */
     /** Writes what a session says of itself, JSON members. Owner thread. */
-    void (*tell)(struct session *session, struct ls_buf *members);
+    void (*tell)(struct ls_hosted *session, struct ls_buf *members);
     size_t count;
     struct ls_buf rows[]; /* empty: it has not answered */
 };
 
-static void free_census(struct gather *gather)
+static void free_census(struct ls_gather *gather)
 {
     struct census *census = (struct census *)gather;
     for (size_t i = 0; i < census->count; i++)
@@ -157,7 +157,7 @@ static void free_census(struct gather *gather)
     ls_free(census);
 }
 
-static void answer_census(struct gather *gather, struct session *session, size_t number)
+static void answer_census(struct ls_gather *gather, struct ls_hosted *session, size_t number)
 {
     struct census *census = (struct census *)gather;
     struct ls_buf members = LS_BUF_INIT;
@@ -172,18 +172,18 @@ static void answer_census(struct gather *gather, struct session *session, size_t
 }
 
 /* Ask the sessions of a list and wait for them, up to a second for one that is busy. @return the answers,
- * ls__gather_unref(); NULL without memory */
-static struct census *ask_sessions(struct session **list, size_t count,
-                                   void (*tell)(struct session *session, struct ls_buf *members))
+ * ls_gather_unref(); NULL without memory */
+static struct census *ask_sessions(struct ls_hosted **list, size_t count,
+                                   void (*tell)(struct ls_hosted *session, struct ls_buf *members))
 {
     struct census *census = ls_zalloc(sizeof *census + count * sizeof census->rows[0]);
     if (!census) return NULL;
-    ls__gather_init(&census->gather, answer_census, NULL, free_census);
+    ls_gather_init(&census->gather, answer_census, NULL, free_census);
     census->tell = tell;
     census->count = count;
     for (size_t i = 0; i < count; i++)
-        ls__gather_ask(&census->gather, list[i], i);
-    ls__gather_wait(&census->gather, LIST_WAIT_MS);
+        ls_gather_ask(&census->gather, list[i], i);
+    ls_gather_wait(&census->gather, LIST_WAIT_MS);
     return census;
 }
 
@@ -199,7 +199,7 @@ static void end_row(struct ls_buf *out, const struct ls_buf *row)
 
 /* --- sessions --- */
 
-static void tell_size(struct session *session, struct ls_buf *members)
+static void tell_size(struct ls_hosted *session, struct ls_buf *members)
 {
     struct ls_session *lua = ls_backend_session(session->backend);
     const char *last_error = ls_session_last_error(lua);
@@ -209,7 +209,7 @@ static void tell_size(struct session *session, struct ls_buf *members)
     ls_json_put_str(members, "last_error", last_error ? last_error : "");
 }
 
-static void write_row(struct ls_buf *out, const struct ls_server *server, const struct session *session,
+static void write_row(struct ls_buf *out, const struct ls_server *server, const struct ls_hosted *session,
                       const struct ls_buf *row)
 {
     int64_t now = ls_now_ns();
@@ -226,8 +226,8 @@ static void write_row(struct ls_buf *out, const struct ls_server *server, const 
 
 int ls_server_sessions_json(struct ls_server *server, struct ls_buf *out)
 {
-    struct session **list;
-    size_t count = ls__manager_list(server->manager, &list);
+    struct ls_hosted **list;
+    size_t count = ls_manager_list(server->manager, &list);
     struct census *census = ask_sessions(list, count, tell_size);
     if (census) {
         ls_buf_char(out, '[');
@@ -236,8 +236,8 @@ int ls_server_sessions_json(struct ls_server *server, struct ls_buf *out)
         ls_buf_char(out, ']');
     }
     int rc = census && !ls_buf_failed(out) ? 0 : LS_ENOMEM;
-    if (census) ls__gather_unref(&census->gather);
-    ls__session_unref_all(list, count);
+    if (census) ls_gather_unref(&census->gather);
+    ls_hosted_unref_all(list, count);
     return rc;
 }
 
@@ -271,10 +271,10 @@ static void print_event(void *ctx, const char *text, size_t len)
     ls__control_end(evaluation->client, &line);
 }
 
-static void run_evaluation(struct session *session, void *arg)
+static void run_evaluation(struct ls_hosted *session, void *arg)
 {
     struct evaluation *evaluation = arg;
-    struct eval_capture capture = {.ctx = evaluation, .print = print_event};
+    struct ls_capture capture = {.ctx = evaluation, .print = print_event};
     int64_t begun = ls_now_ns();
     session->capture = &capture;
     evaluation->rc = ls_backend_eval(session->backend, &evaluation->eval, &evaluation->err);
@@ -282,7 +282,7 @@ static void run_evaluation(struct session *session, void *arg)
     evaluation->ns = ls_now_ns() - begun;
 }
 
-static void run_eval(struct control_client *client, struct ls_control *request, struct session *session)
+static void run_eval(struct control_client *client, struct ls_control *request, struct ls_hosted *session)
 {
     size_t len = 0;
     const char *code = ls_control_text(request, "code", &len), *name = ls_control_text(request, "name", NULL);
@@ -294,7 +294,7 @@ static void run_eval(struct control_client *client, struct ls_control *request, 
                                        .repl = ls_control_flag(request, "repl"),
                                        .max_output = max > 0 ? (size_t)max : 0,
                                        .width = width > 0 ? (size_t)width : 0};
-    ls__session_touch(session);
+    ls_hosted_touch(session);
     int rc = call_session(session, run_evaluation, &evaluation, &evaluation.err);
     if (rc < 0) evaluation.rc = rc;
     struct ls_buf line = LS_BUF_INIT;
@@ -320,14 +320,14 @@ struct completion {
     struct ls_buf json;
 };
 
-static void run_completion(struct session *session, void *arg)
+static void run_completion(struct ls_hosted *session, void *arg)
 {
     struct completion *completion = arg;
     ls_session_complete(ls_backend_session(session->backend), completion->line, completion->len, &completion->json,
                         NULL);
 }
 
-static void run_complete(struct control_client *client, struct ls_control *request, struct session *session)
+static void run_complete(struct control_client *client, struct ls_control *request, struct ls_hosted *session)
 {
     struct completion completion = {.json = LS_BUF_INIT};
     completion.line = ls_control_text(request, "line", &completion.len);
@@ -339,10 +339,10 @@ static void run_complete(struct control_client *client, struct ls_control *reque
     ls_buf_release(&completion.json);
 }
 
-static void run_interrupt(struct control_client *client, struct ls_control *request, struct session *session)
+static void run_interrupt(struct control_client *client, struct ls_control *request, struct ls_hosted *session)
 {
     struct ls_buf line = LS_BUF_INIT;
-    ls__session_interrupt(session, false);
+    ls_hosted_interrupt(session, false);
     begin_answer(&line, request);
     ls__control_end(client, &line);
 }
@@ -357,14 +357,14 @@ struct unloading {
     struct ls_err err;
 };
 
-static void run_unloading(struct session *session, void *arg)
+static void run_unloading(struct ls_hosted *session, void *arg)
 {
     struct unloading *unloading = arg;
     unloading->rc =
         ls_backend_unload(session->backend, unloading->name, unloading->dry_run, &unloading->report, &unloading->err);
 }
 
-static void write_unload(struct ls_buf *line, const struct session *session, const struct unloading *unloading)
+static void write_unload(struct ls_buf *line, const struct ls_hosted *session, const struct unloading *unloading)
 {
     const struct ls_unload_report *report = &unloading->report;
     ls_json_open(line, NULL, '{');
@@ -388,7 +388,7 @@ static void write_unload(struct ls_buf *line, const struct session *session, con
 static void run_unload(struct control_client *client, struct ls_control *request)
 {
     const char *const *names, *const *sessions;
-    struct session **list;
+    struct ls_hosted **list;
     size_t name_count = ls_control_list(request, "names", &names);
     size_t session_count = ls_control_list(request, "sessions", &sessions);
     ssize_t count = find_sessions(client, request, sessions, session_count, &list);
@@ -420,7 +420,7 @@ static void run_unload(struct control_client *client, struct ls_control *request
     } else {
         ls__control_end(client, &line);
     }
-    ls__session_unref_all(list, (size_t)count);
+    ls_hosted_unref_all(list, (size_t)count);
 }
 
 /* --- reload, restart, state --- */
@@ -456,15 +456,15 @@ struct restarting {
 };
 
 /* The VM is replaced inside: nobody may interrupt the one that goes. */
-static void run_restarting(struct session *session, void *arg)
+static void run_restarting(struct ls_hosted *session, void *arg)
 {
     struct restarting *restarting = arg;
-    ls__session_set_interruptible(session, NULL);
+    ls_hosted_set_interruptible(session, NULL);
     restarting->rc = ls_backend_restart(session->backend, &restarting->err);
-    ls__session_set_interruptible(session, ls_backend_session(session->backend));
+    ls_hosted_set_interruptible(session, ls_backend_session(session->backend));
 }
 
-static void run_restart(struct control_client *client, struct ls_control *request, struct session *session)
+static void run_restart(struct control_client *client, struct ls_control *request, struct ls_hosted *session)
 {
     struct restarting restarting = {.rc = 0};
     int rc = call_session(session, run_restarting, &restarting, &restarting.err);
@@ -480,7 +480,7 @@ static void run_restart(struct control_client *client, struct ls_control *reques
     ls_err_release(&restarting.err);
 }
 
-static void tell_state(struct session *session, struct ls_buf *members)
+static void tell_state(struct ls_hosted *session, struct ls_buf *members)
 {
     struct ls_session *lua = ls_backend_session(session->backend);
     struct ls_buf modules = LS_BUF_INIT, lines = LS_BUF_INIT, failures = LS_BUF_INIT;
@@ -497,7 +497,7 @@ static void tell_state(struct session *session, struct ls_buf *members)
 static void run_state(struct control_client *client, struct ls_control *request)
 {
     struct ls_server *server = ls__control_server(client);
-    struct session **list;
+    struct ls_hosted **list;
     const char *name = ls_control_text(request, "session", NULL);
     ssize_t count = find_sessions(client, request, &name, name ? 1 : 0, &list);
     if (count < 0) return;
@@ -510,19 +510,19 @@ static void run_state(struct control_client *client, struct ls_control *request)
         ls_json_put_str(&line, "session", list[i]->vended);
         end_row(&line, &census->rows[i]);
     }
-    if (census) ls__gather_unref(&census->gather);
+    if (census) ls_gather_unref(&census->gather);
     ls_buf_char(&line, ']');
     if (server->hotload) ls_hotload_state_json(server->hotload, &hotload);
     add_json(&line, "hotload", &hotload, "null");
     ls__control_end(client, &line);
     ls_buf_release(&hotload);
-    ls__session_unref_all(list, (size_t)count);
+    ls_hosted_unref_all(list, (size_t)count);
 }
 
 /* --- the table --- */
 
 typedef void (*run_fn)(struct control_client *client, struct ls_control *request);
-typedef void (*run_in_fn)(struct control_client *client, struct ls_control *request, struct session *session);
+typedef void (*run_in_fn)(struct control_client *client, struct ls_control *request, struct ls_hosted *session);
 
 static const struct {
     const char *name;
@@ -545,11 +545,11 @@ enum { COMMAND_COUNT = sizeof commands / sizeof *commands };
 
 static void run_in_session(struct control_client *client, struct ls_control *request, run_in_fn run)
 {
-    struct session *session = run == run_eval
-                                  ? find_or_make(client, request)
-                                  : find_session(client, request, ls_control_text(request, "session", NULL));
+    struct ls_hosted *session = run == run_eval
+                                    ? find_or_make(client, request)
+                                    : find_session(client, request, ls_control_text(request, "session", NULL));
     if (session) run(client, request, session);
-    ls__session_unref(session);
+    ls_hosted_unref(session);
 }
 
 /* What a request may not leave to chance: a session that is named wrongly is not the default one, and not all. */

@@ -90,7 +90,7 @@ static bool start_program(char **words)
 
 /* The file that a key of this session names: below the site, or one that the session has loaded from elsewhere by a
  * link (L26). Owned. */
-static char *find_file(struct session *session, const char *key)
+static char *find_file(struct ls_hosted *session, const char *key)
 {
     const char *root = session->server->site.root;
     struct ls_buf path = LS_BUF_INIT;
@@ -99,7 +99,7 @@ static char *find_file(struct session *session, const char *key)
     char *real = ls_path_within(session->server->web.within, ls_buf_text(&path), NULL);
     ls_buf_release(&path);
     struct ls_reload_file file = {.key = key};
-    bool ok = real && ls_is_file(real) && (ls_path_rest(root, real) || ls__host_may_want(session, &file, 1));
+    bool ok = real && ls_is_file(real) && (ls_path_rest(root, real) || ls_hosted_may_want(session, &file, 1));
     if (!ok) {
         ls_free(real);
         real = NULL;
@@ -107,7 +107,7 @@ static char *find_file(struct session *session, const char *key)
     return real;
 }
 
-static int open_file(struct ls_request *request, struct session *session, const struct ls_buf *body)
+static int open_file(struct ls_request *request, struct ls_hosted *session, const struct ls_buf *body)
 {
     const char *value;
     size_t len;
@@ -148,13 +148,13 @@ int ls__editor_open(struct ls_request *request)
             "Files are opened only with --watch, for a page of the user who serves, on this machine, that came by no proxy, and "
             "when LSESS_EDITOR names an editor.\n");
     int len = ls_request_param(request, "session", id, sizeof id);
-    struct session *session = len > 0 ? ls__manager_find(server->manager, id, (size_t)len) : NULL;
+    struct ls_hosted *session = len > 0 ? ls_manager_find(server->manager, id, (size_t)len) : NULL;
     if (!session) return ls_reply_text(request->http, 404, "There is no such session.\n");
     struct ls_buf body = LS_BUF_INIT;
     int status = ls_request_body(request, MAX_BODY, &body) < 0
                      ? ls_reply_text(request->http, 400, "The request cannot be read.\n")
                      : open_file(request, session, &body);
     ls_buf_release(&body);
-    ls__session_unref(session);
+    ls_hosted_unref(session);
     return status;
 }

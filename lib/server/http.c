@@ -22,10 +22,10 @@ static int route_rest(struct ls_request *request)
 {
     const char *first = request->path + 1;
     size_t len = strcspn(first, "/");
-    struct session *session = ls__manager_find(request->web->server->manager, first, len);
+    struct ls_hosted *session = ls_manager_find(request->web->server->manager, first, len);
     if (session) {
         int status = ls__pages_session(request, session, first + len);
-        ls__session_unref(session);
+        ls_hosted_unref(session);
         return status;
     }
     /* P18: the two listings of a session that is gone are static paths, which do not exist. */

@@ -41,8 +41,8 @@ static double resident(void)
 
 static void put_sessions(struct ls_server *server, struct ls_buf *out)
 {
-    struct session **list;
-    size_t count = ls__manager_list(server->manager, &list), memory = 0, busy = 0;
+    struct ls_hosted **list;
+    size_t count = ls_manager_list(server->manager, &list), memory = 0, busy = 0;
     int64_t longest = 0;
     for (size_t i = 0; i < count; i++) {
         int64_t running = ls_queue_running_ns(list[i]->queue);
@@ -50,7 +50,7 @@ static void put_sessions(struct ls_server *server, struct ls_buf *out)
         busy += running > 0;
         longest = running > longest ? running : longest;
     }
-    ls__session_unref_all(list, count);
+    ls_hosted_unref_all(list, count);
     gauge(out, "sessions", "Sessions that are there.", (double)count);
     gauge(out, "sessions_busy", "Sessions in which something runs just now.", (double)busy);
     gauge(out, "sessions_longest_run_seconds", "How long the longest of these has been running.",

@@ -64,11 +64,11 @@ int ls__pages_root(struct ls_request *request)
             "A session begins when a browser goes to this address, not with a part of a page or a page fetched in advance. --allow-frame lets a "
             "page of another origin show it in a frame.\n");
     LS_ERR(err);
-    struct session *session = ls__manager_create(request->web->server->manager, &err);
+    struct ls_hosted *session = ls_manager_create(request->web->server->manager, &err);
     /* ended for the save of what it was loading, which is there now (R17) */
     for (int again = 0; !session && err.code == LS_EINTERRUPTED && again < START_AGAIN; again++) {
         ls_err_release(&err);
-        session = ls__manager_create(request->web->server->manager, &err);
+        session = ls_manager_create(request->web->server->manager, &err);
     }
     if (!session) return start_failed(request, &err);
     ls_reply_init(&reply, 302, NULL);
@@ -78,13 +78,13 @@ int ls__pages_root(struct ls_request *request)
     ls_reply_header(&reply, "Location", "%s/%s", relative ? "." : prefix, session->id);
     ls_http_origin_grant(request, &reply.headers);
     ls_reply_header(&reply, "Cache-Control", "no-store");
-    ls__session_unref(session);
+    ls_hosted_unref(session);
     return ls_reply_send(&reply, request->http);
 }
 
 /* --- /ID (P8, P9, PX46) --- */
 
-static void set_cookie(struct ls_request *request, const struct session *session, struct ls_reply *reply)
+static void set_cookie(struct ls_request *request, const struct ls_hosted *session, struct ls_reply *reply)
 {
     /* The plain name is what sites' client reads; the other one is not overwritten by servers on other ports of the
      * host. */
@@ -94,7 +94,7 @@ static void set_cookie(struct ls_request *request, const struct session *session
                     prefix, secure);
 }
 
-static int send_index(struct ls_request *request, struct session *session)
+static int send_index(struct ls_request *request, struct ls_hosted *session)
 {
     struct ls_bytes *index = ls_http_static_index(request->web);
     const char *text = ls_bytes_data(index);
@@ -134,13 +134,13 @@ struct listing {
     uint64_t changes;
 };
 
-static void take_listing(struct session *session, void *arg)
+static void take_listing(struct ls_hosted *session, void *arg)
 {
     struct listing *listing = arg;
     listing->rc = ls_backend_listing(session->backend, listing->diag, &listing->json, &listing->changes);
 }
 
-static int send_listing(struct ls_request *request, struct session *session)
+static int send_listing(struct ls_request *request, struct ls_hosted *session)
 {
     char diag[16];
     int64_t level = -1;
@@ -148,7 +148,7 @@ static int send_listing(struct ls_request *request, struct session *session)
     if (given != LS_PARAM_MISSING && (given < 0 || !ls_parse_int(diag, 0, 100, &level)))
         return ls_reply_text(request->http, 400, "diag is a whole number.\n");
     struct listing listing = {.diag = (int)level, .json = LS_BUF_INIT};
-    int rc = ls__session_call(session, take_listing, &listing, ls__session_patience(request->web->server)), status;
+    int rc = ls_hosted_call(session, take_listing, &listing, ls__server_patience(request->web->server)), status;
     if (rc < 0 || listing.rc < 0) {
         status = ls__api_fail(request, rc == LS_EBUSY ? 503 : 500,
                               rc == LS_EBUSY            ? SESSION_BUSY_TEXT
@@ -175,7 +175,7 @@ static int send_variable_browser(struct ls_request *request)
                 : ls_reply_text(request->http, 404, "This build has no variable browser.\n");
 }
 
-int ls__pages_session(struct ls_request *request, struct session *session, const char *rest)
+int ls__pages_session(struct ls_request *request, struct ls_hosted *session, const char *rest)
 {
     if (!request->get) return ls_reply_not_allowed(request);
     if (strcmp(rest, "/variables") == 0) return send_variable_browser(request);

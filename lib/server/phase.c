@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 
+enum { UNLIMITED_PATIENCE_MS = 60000 };
 enum { TRIM_DELAY_MS = 500, TRIM_PERIOD_MS = 10000 };
 
 void ls__server_set_phase(struct ls_server *server, enum phase phase)
@@ -28,6 +29,12 @@ bool ls__server_await_start(struct ls_server *server)
     return atomic_load(&server->phase) == PHASE_RUNNING;
 }
 
+int64_t ls__server_patience(const struct ls_server *server)
+{
+    int64_t limit = server->config.time_limit_ms, least = LS_SLOW_NS / 1000000;
+    return limit <= 0 ? UNLIMITED_PATIENCE_MS : limit + 1000 > least ? limit + 1000 : least;
+}
+
 void ls__server_trim(void *ctx)
 {
     struct ls_server *server = ctx;
@@ -35,8 +42,9 @@ void ls__server_trim(void *ctx)
     malloc_trim(0);
 }
 
-void ls__server_trim_later(struct ls_server *server)
+void ls__server_trim_later(void *ctx)
 {
+    struct ls_server *server = ctx;
     int64_t soon = ls_now_ns() + ls_ms(TRIM_DELAY_MS), before = atomic_load(&server->trimmed_ns),
             next = before + ls_ms(TRIM_PERIOD_MS);
     ls_alarm_set(&server->trim, before > 0 && next > soon ? next : soon);

@@ -24,7 +24,7 @@
 #include "server/saves.h"
 
 struct fanout {
-    struct gather gather; /* first */
+    struct ls_gather gather; /* first */
     struct ls_server *server;
     struct ls_burst *burst; /* counted */
     bool command;           /* from `reload`: sessions that skip are told about as well */
@@ -35,7 +35,7 @@ struct fanout {
     struct saves saves;
 };
 
-static void free_fanout(struct gather *gather)
+static void free_fanout(struct ls_gather *gather)
 {
     struct fanout *fanout = (struct fanout *)gather;
     ls_map_free(fanout->problems, ls_free);
@@ -52,7 +52,7 @@ static void member(struct ls_buf *out, const char *name, const char *text)
     if (text) ls_json_put_str(out, name, text);
 }
 
-static void write_result(struct ls_buf *out, const struct session *session, const struct ls_reload_result *result,
+static void write_result(struct ls_buf *out, const struct ls_hosted *session, const struct ls_reload_result *result,
                          int64_t ns)
 {
     member(out, "session", session->vended);
@@ -62,7 +62,7 @@ static void write_result(struct ls_buf *out, const struct session *session, cons
 }
 
 /* H97: one record a session at level 1, skipped files at level 2. */
-static void log_result(const struct session *session, const struct ls_reload_result *result, int64_t ns)
+static void log_result(const struct ls_hosted *session, const struct ls_reload_result *result, int64_t ns)
 {
     if (result->outcome == LS_RELOAD_SKIPPED)
         ls_log_session(2, session->vended, "reload %s: skipped, %s", result->key, result->text ? result->text : "");
@@ -75,8 +75,8 @@ static void log_result(const struct session *session, const struct ls_reload_res
     ls_buf_release(&told);
 }
 
-static void watch_result(struct ls_server *server, const struct session *session, const struct ls_reload_result *result,
-                         int64_t ns)
+static void watch_result(struct ls_server *server, const struct ls_hosted *session,
+                         const struct ls_reload_result *result, int64_t ns)
 {
     if (!ls__control_watched(server->control)) return;
     struct ls_buf fields = LS_BUF_INIT;
@@ -100,7 +100,7 @@ static bool is_news(const struct fanout *fanout, const struct ls_reload_result *
            strcmp(result->text, "not loaded") != 0;
 }
 
-static void collect(struct fanout *fanout, struct session *session, const struct ls_reload_report *report)
+static void collect(struct fanout *fanout, struct ls_hosted *session, const struct ls_reload_report *report)
 {
     pthread_mutex_lock(&fanout->gather.lock);
     for (size_t i = 0; fanout->command && !fanout->gather.closed && i < report->count; i++) {
@@ -118,7 +118,7 @@ static void collect(struct fanout *fanout, struct session *session, const struct
     }
 }
 
-static void tell(struct gather *gather)
+static void tell(struct ls_gather *gather)
 {
     struct fanout *fanout = (struct fanout *)gather;
     if (atomic_load(&fanout->server->phase) == PHASE_RUNNING)
@@ -127,21 +127,21 @@ static void tell(struct gather *gather)
 
 /* --- running --- */
 
-static void tell_problems(struct session *session, const struct ls_map *problems)
+static void tell_problems(struct ls_hosted *session, const struct ls_map *problems)
 {
     for (struct ls_map_item *e = ls_map_first(problems); e; e = ls_map_next(e))
         ls_backend_view_problem(session->backend, ls_map_key(e, NULL), ls_map_value(e));
 }
 
 /* Tables that the reload has replaced may be held by somebody: that is looked after when the frames are out (H49). */
-static void settle(struct session *session, void *arg)
+static void settle(struct ls_hosted *session, void *arg)
 {
     (void)arg;
     ls_backend_settle(session->backend);
 }
 
 /* Lua, views and their problems of one burst are one item, and so one frame (H72, H75). */
-static void run_reload(struct gather *gather, struct session *session, size_t number)
+static void run_reload(struct ls_gather *gather, struct ls_hosted *session, size_t number)
 {
     (void)number;
     struct fanout *fanout = (struct fanout *)gather;
@@ -158,32 +158,15 @@ static void run_reload(struct gather *gather, struct session *session, size_t nu
         atomic_fetch_add(&fanout->server->figures.reloads, 1);
         atomic_fetch_add(&fanout->server->figures.reload_ns, (unsigned long long)report.ns);
         ls_reload_report_release(&report);
-        if (ls_backend_unsettled(session->backend)) (void)ls__session_post(session, settle, NULL, NULL, false, false);
+        if (ls_backend_unsettled(session->backend)) (void)ls_hosted_post(session, settle, NULL, NULL, false, false);
     } else if (fanout->views_changed || ls_map_count(fanout->problems) > 0) {
         ls_backend_views_changed(session->backend);
     }
     pthread_mutex_lock(&fanout->gather.lock);
     fanout->saves.pages += fanout->views_changed && pages > 0;
     fanout->saves.unchanged +=
-        burst->file_count > 0 && !needed && ls__host_may_want(session, burst->files, burst->file_count);
+        burst->file_count > 0 && !needed && ls_hosted_may_want(session, burst->files, burst->file_count);
     pthread_mutex_unlock(&fanout->gather.lock);
-}
-
-/* --- what runs, and hides its own fix (R17) --- */
-
-#define LONG_RUN_NS ls_ms(250)
-
-static bool ends(const void *eager, void *ctx)
-{
-    const struct ls_burst *burst = eager;
-    return ls_session_reload_ends(ctx, burst->files, burst->file_count);
-}
-
-bool ls__reload_ends(void *ctx, struct ls_stack_files *files, int64_t waited_ns)
-{
-    struct session *session = ctx;
-    return ls_queue_running_ns(session->queue) - waited_ns > LONG_RUN_NS &&
-           ls_queue_advance(session->queue, ends, files);
 }
 
 /* --- view files --- */
@@ -213,7 +196,7 @@ static bool set_problem(struct ls_server *server, const char *key, const char *t
     return changed;
 }
 
-void ls__reload_tell_view_problems(struct session *session)
+void ls__reload_tell_view_problems(struct ls_hosted *session)
 {
     struct ls_server *server = session->server;
     struct ls_map *problems = ls_map_new();
@@ -262,7 +245,7 @@ static struct fanout *hand_out(struct ls_server *server, struct ls_burst *burst,
         ls_free(fanout);
         return NULL;
     }
-    ls__gather_init(&fanout->gather, run_reload, tell, free_fanout);
+    ls_gather_init(&fanout->gather, run_reload, tell, free_fanout);
     fanout->server = server;
     fanout->gather.eager = fanout->burst = ls_burst_ref(burst);
     fanout->command = command;
@@ -271,13 +254,13 @@ static struct fanout *hand_out(struct ls_server *server, struct ls_burst *burst,
     fanout->saves.quiet = burst->unasked;
     for (size_t i = 0; i < burst->view_count; i++)
         take_view(fanout, &burst->views[i]);
-    struct session **list;
-    size_t count = ls__manager_list_all(server->manager, &list);
+    struct ls_hosted **list;
+    size_t count = ls_manager_list_all(server->manager, &list);
     for (size_t i = 0; i < count; i++)
         if (fanout->views_changed || ls_map_count(fanout->problems) > 0 ||
-            ls__host_may_want(list[i], burst->files, burst->file_count))
-            ls__gather_ask(&fanout->gather, list[i], i);
-    ls__session_unref_all(list, count);
+            ls_hosted_may_want(list[i], burst->files, burst->file_count))
+            ls_gather_ask(&fanout->gather, list[i], i);
+    ls_hosted_unref_all(list, count);
     /* Raised when the work has been handed out: a start page that waits for it asks for a session right away (H36). */
     atomic_fetch_add(&server->web.generation, 1);
     return fanout;
@@ -287,16 +270,16 @@ void ls__reload_on_burst(void *ctx, struct ls_burst *burst)
 {
     struct ls_server *server = ctx;
     struct fanout *fanout = atomic_load(&server->phase) != PHASE_STOPPING ? hand_out(server, burst, false) : NULL;
-    if (fanout) ls__gather_end(&fanout->gather);
+    if (fanout) ls_gather_end(&fanout->gather);
 }
 
 int ls__reload_command(struct ls_server *server, struct ls_burst *burst, struct ls_buf *json, int64_t wait_ms)
 {
     struct fanout *fanout = hand_out(server, burst, true);
     if (!fanout) return LS_ENOMEM;
-    bool complete = ls__gather_wait(&fanout->gather, wait_ms);
+    bool complete = ls_gather_wait(&fanout->gather, wait_ms);
     if (json) ls_buf_printf(json, "[%s]", ls_buf_text(&fanout->results));
-    ls__gather_unref(&fanout->gather);
+    ls_gather_unref(&fanout->gather);
     return complete || wait_ms == 0 ? 0 : LS_EBUSY;
 }
 
@@ -304,8 +287,8 @@ int ls__reload_command(struct ls_server *server, struct ls_burst *burst, struct 
  * code or 0 */
 static int collect_keys(struct ls_server *server, struct ls_map *keys)
 {
-    struct session **list;
-    size_t count = ls__manager_list_all(server->manager, &list);
+    struct ls_hosted **list;
+    size_t count = ls_manager_list_all(server->manager, &list);
     bool complete = true;
     for (size_t i = 0; i < count; i++) {
         pthread_mutex_lock(&list[i]->lock);
@@ -316,7 +299,7 @@ static int collect_keys(struct ls_server *server, struct ls_map *keys)
         }
         pthread_mutex_unlock(&list[i]->lock);
     }
-    ls__session_unref_all(list, count);
+    ls_hosted_unref_all(list, count);
     return complete ? 0 : LS_ENOMEM;
 }
 

@@ -215,16 +215,24 @@ static void open_watcher(struct ls_server *server)
 /* --- sessions: what one consists of (seq-session-create-backend) --- */
 
 struct creation {
-    struct session *session;
+    struct ls_hosted *session;
     struct ls_err err;
 };
+
+static void detected(void *ctx, int64_t ns)
+{
+    struct ls_hosted *session = ctx;
+    struct figures *figures = &session->server->figures;
+    atomic_fetch_add_explicit(&figures->detections, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&figures->detection_ns, (unsigned long long)ns, memory_order_relaxed);
+}
 
 /* P30 steps 3 to 8, on the session's queue: LuaSession, LuaBackend with its tracker, the adapter between them,
  * main.lua; in this order (ls_backend_open). */
 static void open_backend(void *ctx)
 {
     struct creation *creation = ctx;
-    struct session *session = creation->session;
+    struct ls_hosted *session = creation->session;
     const struct ls_server *server = session->server;
     const struct ls_server_config *config = &server->config;
     struct ls_backend_config backend = {
@@ -248,10 +256,11 @@ static void open_backend(void *ctx)
         .max_properties = config->max_properties,
     };
     struct ls_backend_host host;
-    ls__host_fill(session, &host);
+    ls_hosted_fill(session, &host);
+    host.detected = detected;
     session->backend = ls_backend_open(&backend, &host, &creation->err);
     if (!session->backend) return;
-    ls__session_set_interruptible(session, ls_backend_session(session->backend));
+    ls_hosted_set_interruptible(session, ls_backend_session(session->backend));
     ls__reload_tell_view_problems(session);
 }
 
@@ -263,13 +272,14 @@ static void note_creation(struct ls_server *server, int64_t failed)
     if (before != 0 && server->hotload) ls_hotload_session_ended(server->hotload, before);
 }
 
-static int on_session_created(void *ctx, struct session *session, struct ls_err *err)
+static int on_session_created(void *ctx, struct ls_hosted *session, struct ls_err *err)
 {
     struct ls_server *server = ctx;
     struct creation creation = {.session = session};
     session->server = server;
-    ls__manager_making(server->manager, session);
-    int rc = ls_queue_call(session->queue, open_backend, &creation, ls__session_patience(server));
+    session->hotload = server->hotload;
+    ls_manager_making(server->manager, session);
+    int rc = ls_queue_call(session->queue, open_backend, &creation, ls__server_patience(server));
     if (rc == LS_EBUSY)
         ls_fail(&creation.err, LS_EBUSY, "All worker threads are busy with other sessions, see the log.");
     else if (rc < 0)
@@ -283,20 +293,20 @@ static int on_session_created(void *ctx, struct session *session, struct ls_err 
         ls_err_move(err, &creation.err);
         return code;
     }
-    ls__session_touch(session);
+    ls_hosted_touch(session);
     note_creation(server, 0);
     return 0;
 }
 
-static void on_session_ended(void *ctx, struct session *session)
+static void on_session_ended(void *ctx, struct ls_hosted *session)
 {
     struct ls_server *server = ctx;
     ls__websocket_disconnect_session(session);
     ls__api_release_session(session);
-    ls__session_set_interruptible(session, NULL);
+    ls_hosted_set_interruptible(session, NULL);
     ls_backend_close(session->backend);
     session->backend = NULL;
-    ls__host_cancel_timers(session);
+    ls_hosted_cancel_timers(session);
     ls__websocket_close(server, session);
     if (server->hotload && atomic_load(&server->failed_number) != session->number)
         ls_hotload_session_ended(server->hotload, session->number);
@@ -327,15 +337,17 @@ static int open_parts(struct ls_server *server, struct ls_err *err)
     ls_alarm_init(&server->trim, server->executor, ls__server_trim, server);
     ls_alarm_init(&server->unfold, server->executor, unfold, NULL);
     ls_log_fold_timer(unfold_at, &server->unfold);
-    struct manager_config sessions = {.executor = server->executor,
-                                      .memory_limit = config->memory_limit,
-                                      .max_sessions = config->max_sessions,
-                                      .timeout_ms = config->session_timeout_ms,
-                                      .visit_ms = config->visit_ms,
-                                      .ctx = server,
-                                      .on_session_created = on_session_created,
-                                      .on_session_ended = on_session_ended};
-    server->manager = ls__manager_open(&sessions, err);
+    struct ls_manager_config sessions = {.executor = server->executor,
+                                         .memory_limit = config->memory_limit,
+                                         .max_sessions = config->max_sessions,
+                                         .timeout_ms = config->session_timeout_ms,
+                                         .visit_ms = config->visit_ms,
+                                         .root = server->site.root,
+                                         .ctx = server,
+                                         .on_session_created = on_session_created,
+                                         .on_session_ended = on_session_ended,
+                                         .on_grace_over = ls__server_trim_later};
+    server->manager = ls_manager_open(&sessions, err);
     struct ls_front_config front = {.loops = config->loops,
                                     .max_frame = config->max_frame,
                                     .max_outbox = config->max_outbox,
@@ -458,22 +470,22 @@ void ls_server_ready(const struct ls_server *server, struct ls_server_ready *rea
 /* What the sessions have taken is done, or told to end. @param halt  nothing is begun in them any more */
 static void drain_sessions(struct ls_server *server, int64_t until, bool halt)
 {
-    struct session **list;
-    size_t count = ls__manager_list(server->manager, &list);
+    struct ls_hosted **list;
+    size_t count = ls_manager_list(server->manager, &list);
     for (size_t i = 0; i < count; i++) {
         int64_t left = (until - ls_now_ns()) / 1000000;
         if (!ls_queue_drain(list[i]->queue, left > 0 ? left : 0))
             ls_log_session(1, list[i]->vended, "The session was still busy when the server stopped.");
     }
     for (size_t i = 0; i < count; i++)
-        if (halt || !ls_queue_drain(list[i]->queue, 0)) ls__session_interrupt(list[i], true);
-    ls__session_unref_all(list, count);
+        if (halt || !ls_queue_drain(list[i]->queue, 0)) ls_hosted_interrupt(list[i], true);
+    ls_hosted_unref_all(list, count);
 }
 
 static void free_server(struct ls_server *server)
 {
     ls__reload_release(server);
-    ls__manager_close(server->manager);
+    ls_manager_close(server->manager);
     ls_alarm_release(&server->web.bodies_late);
     ls_alarm_release(&server->web.heads_late);
     ls_alarm_release(&server->trim);
@@ -508,13 +520,13 @@ bool ls_server_stop(struct ls_server *server)
     ls_alarm_off(&server->trim);
     ls_alarm_off(&server->unfold);
     if (server->manager) {
-        ls__manager_stop(server->manager);
+        ls_manager_stop(server->manager);
         ls__websocket_close(server, NULL);
         int64_t until = ls_now_ns() + ls_ms(DRAIN_TOTAL_MS);
         drain_sessions(server, until, false);
         ls__websocket_wait_all(server, 200);
         drain_sessions(server, until, true); /* pages had sent more meanwhile */
-        ls__manager_destroy_all(server->manager);
+        ls_manager_destroy_all(server->manager);
         if (!ls_executor_settle(server->executor, until + ls_ms(END_MS), ls_ms(DRAIN_TOTAL_MS))) {
             ls_log(
                 0,
@@ -528,7 +540,7 @@ bool ls_server_stop(struct ls_server *server)
         mg_stop(server->civetweb);
     }
     ls__control_close(server->control);
-    if (server->manager) ls__manager_wait(server->manager);
+    if (server->manager) ls_manager_wait(server->manager);
     /* Bursts have been ignored since the phase changed (H95); sessions that ended just now still told the hot loader
      * so. */
     if (server->hotload) ls_hotload_close(server->hotload);

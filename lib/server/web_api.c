@@ -29,13 +29,13 @@ struct identity {
     atomic_int refs;
     /* -- owner thread only */
     struct identity *next;
-    struct session *session;     /* borrowed while it is in the session's list */
-    struct ls_conn *conn;        /* NULL when the identity has ended */
-    struct session_timer *timer; /* looks whether it has expired; NULL = not set */
-    int64_t used_ns;             /* last request */
-    bool dropping;               /* too much waits for it: its end has been posted */
-    bool ready;                  /* messages are waiting */
-    bool answering;              /* run_answer has been posted */
+    struct ls_hosted *session;     /* borrowed while it is in the session's list */
+    struct ls_conn *conn;          /* NULL when the identity has ended */
+    struct ls_hosted_timer *timer; /* looks whether it has expired; NULL = not set */
+    int64_t used_ns;               /* last request */
+    bool dropping;                 /* too much waits for it: its end has been posted */
+    bool ready;                    /* messages are waiting */
+    bool answering;                /* run_answer has been posted */
     /* -- protected by lock */
     pthread_mutex_t lock;
     struct waiting *waiting; /* polls, the first one first */
@@ -45,7 +45,7 @@ struct identity {
 struct waiting {
     /* -- immutable while it waits */
     struct identity *identity; /* counted */
-    struct session *session;   /* counted */
+    struct ls_hosted *session; /* counted */
     struct ls_held *held;
     struct ls_buf lines; /* of the answer's header */
     /* -- whoever answers */
@@ -94,7 +94,7 @@ static void free_waiting(void *owner)
     ls_budget_unqueue(&waiting->session->budget, waiting->bytes);
     ls_buf_release(&waiting->lines);
     identity_unref(waiting->identity);
-    ls__session_unref(waiting->session);
+    ls_hosted_unref(waiting->session);
     ls_free(waiting);
 }
 
@@ -160,7 +160,7 @@ static void end_waiting(struct ls_held *held, void *owner)
 
 static const struct ls_held_hooks hooks = {.over = end_waiting, .gone = free_waiting};
 
-static void run_answer(struct session *session, void *arg)
+static void run_answer(struct ls_hosted *session, void *arg)
 {
     (void)session;
     struct identity *identity = arg;
@@ -172,9 +172,9 @@ static void run_answer(struct session *session, void *arg)
     }
 }
 
-static void end_identity(struct session *session, struct identity *identity);
+static void end_identity(struct ls_hosted *session, struct identity *identity);
 
-static void run_drop(struct session *session, void *arg)
+static void run_drop(struct ls_hosted *session, void *arg)
 {
     struct identity *identity = arg;
     identity->dropping = false;
@@ -196,16 +196,16 @@ static void on_ready(void *ctx)
     identity->ready = true;
     if (!identity->answering && identity->session && identity->token[0] != '\0')
         identity->answering =
-            ls__session_post(identity->session, run_answer, identity_ref(identity), identity_unref, false, NULL) == 0;
+            ls_hosted_post(identity->session, run_answer, identity_ref(identity), identity_unref, false, NULL) == 0;
     uint64_t max = identity->session ? identity->session->server->config.max_outbox : 0;
     if (max == 0 || identity->dropping || !identity->conn || ls_backend_waiting(identity->conn) <= max) return;
     identity->dropping = true;
-    ls__session_post(identity->session, run_drop, identity_ref(identity), identity_unref, false, NULL);
+    ls_hosted_post(identity->session, run_drop, identity_ref(identity), identity_unref, false, NULL);
 }
 
 /* --- life of an identity; owner thread --- */
 
-static struct identity *identity_new(struct session *session, const char *token, struct ls_rights rights)
+static struct identity *identity_new(struct ls_hosted *session, const char *token, struct ls_rights rights)
 {
     struct identity *identity = ls_zalloc(sizeof *identity);
     if (!identity) return NULL;
@@ -225,12 +225,12 @@ static struct identity *identity_new(struct session *session, const char *token,
     return identity;
 }
 
-static void end_identity(struct session *session, struct identity *identity)
+static void end_identity(struct ls_hosted *session, struct identity *identity)
 {
     if (!identity->conn) return;
     LL_DELETE(session->identities, identity);
     session->tokens -= identity->token[0] != '\0';
-    ls__session_timer_end(identity->timer);
+    ls_hosted_timer_end(identity->timer);
     identity->timer = NULL;
     ls_backend_disconnect(session->backend, identity->conn, false);
     if (identity->token[0] != '\0') ls__server_trim_later(session->server);
@@ -239,23 +239,23 @@ static void end_identity(struct session *session, struct identity *identity)
     identity_unref(identity);
 }
 
-void ls__api_release_session(struct session *session)
+void ls__api_release_session(struct ls_hosted *session)
 {
     while (session->identities)
         end_identity(session, session->identities);
 }
 
-static void look_for_expiry(struct session *session, uint64_t number, void *arg);
+static void look_for_expiry(struct ls_hosted *session, uint64_t number, void *arg);
 
 /* Does nothing without memory: the next request tries again. */
-static void look_again(struct session *session, struct identity *identity)
+static void look_again(struct ls_hosted *session, struct identity *identity)
 {
     int64_t due = identity->used_ns + ls_ms(session->server->config.identity_ms);
-    ls__session_timer_end(identity->timer);
-    identity->timer = ls__session_timer_set(session, due, look_for_expiry, 0, identity);
+    ls_hosted_timer_end(identity->timer);
+    identity->timer = ls_hosted_timer_set(session, due, look_for_expiry, 0, identity);
 }
 
-static void look_for_expiry(struct session *session, uint64_t number, void *arg)
+static void look_for_expiry(struct ls_hosted *session, uint64_t number, void *arg)
 {
     (void)number;
     struct identity *identity = arg;
@@ -287,9 +287,9 @@ static void fail_call(struct api_call *call, bool busy)
 }
 
 /* Run a part of a request in the session. */
-static int run_part(struct session *session, void (*fn)(struct session *session, void *arg), struct api_call *call)
+static int run_part(struct ls_hosted *session, void (*fn)(struct ls_hosted *session, void *arg), struct api_call *call)
 {
-    int rc = ls__session_call(session, fn, call, ls__session_patience(session->server));
+    int rc = ls_hosted_call(session, fn, call, ls__server_patience(session->server));
     if (rc < 0) fail_call(call, rc == LS_EBUSY);
     return rc;
 }
@@ -302,7 +302,7 @@ static bool is_identity_of(const struct identity *identity, const struct api_cal
 
 /* The identity of a token, made at its first request (P25); so many may be at once as connections of a session.
  * Borrowed; NULL when the call has been answered. */
-static struct identity *find_identity(struct session *session, struct api_call *call)
+static struct identity *find_identity(struct ls_hosted *session, struct api_call *call)
 {
     const char *token = call->token;
     int max = session->server->config.max_session_connections;
@@ -327,7 +327,7 @@ static struct identity *find_identity(struct session *session, struct api_call *
 }
 
 /* In the session's turn: where it does not come, because the session hangs, the request is refused unread. */
-static void run_parse(struct session *session, void *arg)
+static void run_parse(struct ls_hosted *session, void *arg)
 {
     struct api_call *call = arg;
     const struct ls_buf *body = call->body;
@@ -335,7 +335,7 @@ static void run_parse(struct session *session, void *arg)
                                  session->server->config.max_messages, &call->bad_json);
 }
 
-static void run_message(struct session *session, void *arg)
+static void run_message(struct ls_hosted *session, void *arg)
 {
     struct api_call *call = arg;
     struct identity *identity = find_identity(session, call);
@@ -345,7 +345,7 @@ static void run_message(struct session *session, void *arg)
     if (call->token[0] == '\0') end_identity(session, identity);
 }
 
-static void run_poll(struct session *session, void *arg)
+static void run_poll(struct ls_hosted *session, void *arg)
 {
     struct api_call *call = arg;
     struct identity *identity = find_identity(session, call);
@@ -358,7 +358,7 @@ static void run_poll(struct session *session, void *arg)
 }
 
 /* @return false: it cannot wait */
-static bool hold_poll(struct ls_request *request, struct session *session, struct identity *identity, int64_t wait_ms)
+static bool hold_poll(struct ls_request *request, struct ls_hosted *session, struct identity *identity, int64_t wait_ms)
 {
     struct ls_server *server = request->web->server;
     struct waiting *waiting = ls_zalloc(sizeof *waiting);
@@ -369,7 +369,7 @@ static bool hold_poll(struct ls_request *request, struct session *session, struc
     ls_reply_hold(&reply, request->http, &waiting->lines);
     int fd = ls_buf_failed(&waiting->lines) ? -1 : ls_http_take(request->http, NULL);
     waiting->identity = identity_ref(identity);
-    waiting->session = ls__session_ref(session);
+    waiting->session = ls_hosted_ref(session);
     if (fd < 0) {
         free_waiting(waiting);
         return false;
@@ -383,13 +383,13 @@ static bool hold_poll(struct ls_request *request, struct session *session, struc
     pthread_mutex_unlock(&identity->lock); /* from now on it may be answered and freed at any time */
     if (!held)
         free_waiting(waiting);
-    else if (ls__session_post(session, run_answer, identity_ref(identity), identity_unref, false, NULL) < 0)
+    else if (ls_hosted_post(session, run_answer, identity_ref(identity), identity_unref, false, NULL) < 0)
         answer_all(identity); /* else it answers what came before the poll was in the list */
     return true;
 }
 
 /* @return false: it is answered later */
-static bool poll_messages(struct ls_request *request, struct session *session, struct api_call *call, int64_t wait_ms)
+static bool poll_messages(struct ls_request *request, struct ls_hosted *session, struct api_call *call, int64_t wait_ms)
 {
     (void)run_part(session, run_poll, call);
     bool wait = call->status == 200 && call->polled == 0 && wait_ms > 0 && call->token[0] != '\0' &&
@@ -432,20 +432,21 @@ static int send_full(struct ls_request *request)
 }
 
 /* P25: the parameter, else the cookie. */
-static struct session *find_session(struct ls_request *request)
+static struct ls_hosted *find_session(struct ls_request *request)
 {
     char id[256];
     int len = ls_request_param(request, "session", id, sizeof id);
     if (len == LS_PARAM_MISSING) len = ls_request_cookie_session(request, id, sizeof id);
-    struct session *session = len > 0 ? ls__manager_find(request->web->server->manager, id, (size_t)len) : NULL;
-    if (session && !ls__manager_join(request->web->server->manager, session)) {
-        ls__session_unref(session);
+    struct ls_hosted *session = len > 0 ? ls_manager_find(request->web->server->manager, id, (size_t)len) : NULL;
+    if (session && !ls_manager_join(request->web->server->manager, session)) {
+        ls_hosted_unref(session);
         session = NULL;
     }
     return session;
 }
 
-static int handle_body(struct ls_request *request, struct session *session, const char *type, const struct ls_buf *body)
+static int handle_body(struct ls_request *request, struct ls_hosted *session, const char *type,
+                       const struct ls_buf *body)
 {
     char token[TOKEN_SIZE] = "";
     if (ls_request_param(request, "client", token, sizeof token) == LS_PARAM_MALFORMED)
@@ -459,7 +460,7 @@ static int handle_body(struct ls_request *request, struct session *session, cons
         ls_batch_free(call.batch);
         return call.bad_json ? ls__api_fail(request, 400, "The body is not JSON.") : send_full(request);
     }
-    ls__session_touch(session);
+    ls_hosted_touch(session);
     bool now = true;
     if (call.batch->count == 1 && call.batch->messages[0].type == LS_MSG_POLL)
         now = poll_messages(request, session, &call, call.batch->messages[0].wait_ms);
@@ -482,7 +483,7 @@ int ls__api_handle(struct ls_request *request, const char *type)
 {
     if (strcmp(request->info->request_method, "POST") != 0)
         return ls__api_fail(request, 405, "This address takes POST only.");
-    struct session *session = find_session(request);
+    struct ls_hosted *session = find_session(request);
     if (!session) return ls__api_fail(request, 404, "There is no such session.");
     struct ls_buf body = LS_BUF_INIT;
     int rc = ls_request_body(request, request->web->server->config.max_frame, &body), status;
@@ -497,6 +498,6 @@ int ls__api_handle(struct ls_request *request, const char *type)
         ls_budget_unqueue(&session->budget, body.cap);
     }
     ls_buf_release(&body);
-    ls__session_unref(session);
+    ls_hosted_unref(session);
     return status;
 }

@@ -45,7 +45,7 @@ static void drop(void *arg)
     ls_ws_unref(socket->ws);
 }
 
-static void run_connect(struct session *session, void *arg)
+static void run_connect(struct ls_hosted *session, void *arg)
 {
     struct socket *socket = arg;
     struct ls_outlet outlet = {.ctx = socket, .send = send_text, .rights = socket->rights};
@@ -59,7 +59,7 @@ static void run_connect(struct session *session, void *arg)
 }
 
 /* It is in the list while it has a connection of the backend. */
-static void disconnect(struct session *session, struct socket *socket, bool abnormal)
+static void disconnect(struct ls_hosted *session, struct socket *socket, bool abnormal)
 {
     if (!socket->conn) return;
     LL_DELETE2(session->connected, socket, session_next);
@@ -68,14 +68,14 @@ static void disconnect(struct session *session, struct socket *socket, bool abno
     drop(socket);
 }
 
-static void run_disconnect(struct session *session, void *arg)
+static void run_disconnect(struct ls_hosted *session, void *arg)
 {
     struct socket *socket = arg;
     disconnect(session, socket, !socket->ended_well);
     ls__server_trim_later(session->server);
 }
 
-void ls__websocket_disconnect_session(struct session *session)
+void ls__websocket_disconnect_session(struct ls_hosted *session)
 {
     while (session->connected)
         disconnect(session, session->connected, false);
@@ -176,14 +176,14 @@ static void break_silence(struct ls_ws *ws, void *owner)
 static bool take_message(struct ls_ws *ws, void *owner, int opcode, const char *text, size_t len)
 {
     struct socket *socket = owner;
-    struct session *session = socket->session;
+    struct ls_hosted *session = socket->session;
     if (is_heartbeat(text, len)) {
         break_silence(ws, owner);
         return true;
     }
     if (opcode == LS_WS_BINARY && !ls_utf8_valid(text, len))
         return fail_socket(socket, 1007, "a message is not valid UTF-8");
-    ls__session_touch(session);
+    ls_hosted_touch(session);
     struct frame_item *frame = ls_malloc(sizeof *frame);
     struct ls_batch *batch =
         frame ? ls_batch_parse(&session->budget, NULL, text, len, socket->server->config.max_messages, NULL) : NULL;
@@ -234,7 +234,7 @@ static void tell_trouble(void *owner, enum ls_ws_trouble kind, int code, const c
         ls_log_session(1, session, "connection closed with %d: %s", code, reason);
 }
 
-static void leave(struct ls_server *server, struct session *session)
+static void leave(struct ls_server *server, struct ls_hosted *session)
 {
     atomic_fetch_sub(&session->connections, 1);
     atomic_fetch_sub(&server->sockets_open, 1);
@@ -253,14 +253,14 @@ static void end_socket(struct ls_ws *ws, void *owner, bool ended_well)
 {
     (void)ws;
     struct socket *socket = owner;
-    struct session *session = socket->session;
+    struct ls_hosted *session = socket->session;
     pthread_mutex_lock(&socket->server->sockets_lock);
     socket->over = true;
     if (socket->listed) DL_DELETE(socket->server->sockets, socket);
     pthread_mutex_unlock(&socket->server->sockets_lock);
     socket->ended_well = ended_well;
-    ls__session_touch(session);
-    ls__session_post(session, run_disconnect, use(socket), drop, false, NULL);
+    ls_hosted_touch(session);
+    ls_hosted_post(session, run_disconnect, use(socket), drop, false, NULL);
     ls_log_session(1, session->vended, "page disconnected");
     leave(socket->server, session);
 }
@@ -269,7 +269,7 @@ static void free_socket(void *owner)
 {
     struct socket *socket = owner;
     pthread_mutex_destroy(&socket->flow_lock);
-    ls__session_unref(socket->session);
+    ls_hosted_unref(socket->session);
     ls_free(socket);
 }
 
@@ -285,10 +285,10 @@ static const struct ls_ws_hooks hooks = {.message = take_message,
 /* --- handshake --- */
 
 /* The session that a path below /ws/ names. @return a use, or NULL */
-static struct session *find_target(struct ls_server *server, const char *path)
+static struct ls_hosted *find_target(struct ls_server *server, const char *path)
 {
     const char *id = path + strlen("/ws/");
-    return ls__manager_find(server->manager, id, strcspn(id, "/"));
+    return ls_manager_find(server->manager, id, strcspn(id, "/"));
 }
 
 static int refuse_full(struct mg_connection *http, const char *limit, const char *option, int max)
@@ -308,11 +308,11 @@ static bool reserve(atomic_int *count, int max)
 /* From here on it is read. Its first item is posted before its first message can be. */
 static void begin_socket(struct socket *socket)
 {
-    struct session *session = socket->session;
+    struct ls_hosted *session = socket->session;
     LS_ERR(err);
-    ls__session_touch(session);
+    ls_hosted_touch(session);
     ls_log_session(1, session->vended, "page connected");
-    ls__session_post(session, run_connect, use(socket), drop, false, NULL);
+    ls_hosted_post(session, run_connect, use(socket), drop, false, NULL);
     if (ls_ws_begin(socket->ws, &err) < 0) {
         ls_log(0, "A page is refused: %s", ls_err_text(&err));
         end_socket(socket->ws, socket, false);
@@ -326,7 +326,7 @@ static void begin_socket(struct socket *socket)
 }
 
 /* The connection is taken from civetweb. @return false: civetweb has it still */
-static bool take_over(struct ls_request *request, struct session *session, struct ls_ws_start *start)
+static bool take_over(struct ls_request *request, struct ls_hosted *session, struct ls_ws_start *start)
 {
     struct ls_server *server = request->web->server;
     struct ls_buf early = LS_BUF_INIT;
@@ -338,7 +338,7 @@ static bool take_over(struct ls_request *request, struct session *session, struc
         return false;
     }
     *socket =
-        (struct socket){.server = server, .session = ls__session_ref(session), .rights = ls_request_rights(request)};
+        (struct socket){.server = server, .session = ls_hosted_ref(session), .rights = ls_request_rights(request)};
     pthread_mutex_init(&socket->flow_lock, NULL);
     start->first = early.data;
     start->first_len = early.len;
@@ -363,11 +363,11 @@ static bool may_deflate(const struct ls_request *request)
 }
 
 /* The handshake is right. */
-static int accept_page(struct ls_request *request, struct session *session, struct ls_ws_start *start)
+static int accept_page(struct ls_request *request, struct ls_hosted *session, struct ls_ws_start *start)
 {
     struct ls_server *server = request->web->server;
     const struct ls_server_config *config = &server->config;
-    if (!ls__manager_join(server->manager, session)) return ls_reply_gone(request->http);
+    if (!ls_manager_join(server->manager, session)) return ls_reply_gone(request->http);
     if (!reserve(&server->sockets_open, config->max_connections))
         return refuse_full(request->http, "The server", "--max-connections", config->max_connections);
     if (!reserve(&session->connections, config->max_session_connections)) {
@@ -381,11 +381,11 @@ static int accept_page(struct ls_request *request, struct session *session, stru
 
 /* A page whose WebSocket has failed asks whether the server would take it: what it then hears of a browser is nothing
  * (R54). */
-static int answer_asked(struct ls_request *request, struct session *session)
+static int answer_asked(struct ls_request *request, struct ls_hosted *session)
 {
     const struct ls_server *server = request->web->server;
     int most = server->config.max_connections, of_session = server->config.max_session_connections;
-    if (!ls__manager_join(server->manager, session)) return ls_reply_gone(request->http);
+    if (!ls_manager_join(server->manager, session)) return ls_reply_gone(request->http);
     if (atomic_load(&server->sockets_open) >= most)
         return refuse_full(request->http, "The server", "--max-connections", most);
     if (of_session > 0 && atomic_load(&session->connections) >= of_session)
@@ -405,7 +405,7 @@ static const char *read_list(const struct mg_request_info *info, const char *nam
     return list->len > 0 ? ls_buf_text(list) : NULL;
 }
 
-static int begin_as(struct ls_request *request, struct session *session, const struct ls_ws_request *asked)
+static int begin_as(struct ls_request *request, struct ls_hosted *session, const struct ls_ws_request *asked)
 {
     struct mg_connection *http = request->http;
     bool upgrade = ls_http_header_has(asked->connection, "upgrade") && ls_http_header_has(asked->upgrade, "websocket");
@@ -433,7 +433,7 @@ static int begin_as(struct ls_request *request, struct session *session, const s
     return status;
 }
 
-static int begin_in(struct ls_request *request, struct session *session)
+static int begin_in(struct ls_request *request, struct ls_hosted *session)
 {
     const struct mg_request_info *info = request->info;
     struct ls_buf connection = LS_BUF_INIT, upgrade = LS_BUF_INIT, extensions = LS_BUF_INIT;
@@ -452,16 +452,16 @@ static int begin_in(struct ls_request *request, struct session *session)
 
 int ls__websocket_begin(struct ls_request *request)
 {
-    struct session *session = find_target(request->web->server, request->path);
+    struct ls_hosted *session = find_target(request->web->server, request->path);
     int status = session ? begin_in(request, session) : ls_reply_gone(request->http);
-    ls__session_unref(session);
+    ls_hosted_unref(session);
     return status;
 }
 
 /* --- closing --- */
 
 /* All in the list (of one session, or NULL for every one), each counted. @return how many; *list is owned */
-static size_t list_sockets(struct ls_server *server, const struct session *session, struct socket ***list)
+static size_t list_sockets(struct ls_server *server, const struct ls_hosted *session, struct socket ***list)
 {
     size_t count = 0, room = 1;
     pthread_mutex_lock(&server->sockets_lock);
@@ -474,7 +474,7 @@ static size_t list_sockets(struct ls_server *server, const struct session *sessi
     return count;
 }
 
-void ls__websocket_close(struct ls_server *server, const struct session *session)
+void ls__websocket_close(struct ls_server *server, const struct ls_hosted *session)
 {
     struct socket **list;
     size_t count = list_sockets(server, session, &list);

@@ -1,12 +1,13 @@
-/* What a backend asks of the server: Lua timers, the debounce and grace timers, the hot loader's records, printed text
+/* What a backend asks of its host: Lua timers, the debounce and grace timers, the hot loader's records, printed text
  * (lib/README.md: one way in, the session's queue). Each due timer becomes an item; nothing here runs Lua.
  *
  * Threads: the callbacks run on the session's owner thread, the firing of timers on the timer thread. */
-#include "server/server_internal.h"
+#include "sessions/sessions.h"
 
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "files/fspath.h"
 
@@ -17,14 +18,14 @@ enum { TIMER_BYTES = 96 + LS_TIMER_BYTES };
 
 static void clear_lua_timer(void *ctx, uint64_t handle)
 {
-    struct session *session = ctx;
-    struct session_timer *timer = ls_idmap_take(session->timers, (int64_t)handle);
+    struct ls_hosted *session = ctx;
+    struct ls_hosted_timer *timer = ls_idmap_take(session->timers, (int64_t)handle);
     if (!timer) return;
-    ls__session_timer_end(timer);
+    ls_hosted_timer_end(timer);
     ls_budget_unqueue(&session->budget, TIMER_BYTES);
 }
 
-static void run_lua_timer(struct session *session, uint64_t handle, void *arg)
+static void run_lua_timer(struct ls_hosted *session, uint64_t handle, void *arg)
 {
     (void)arg;
     clear_lua_timer(session, handle);
@@ -33,26 +34,26 @@ static void run_lua_timer(struct session *session, uint64_t handle, void *arg)
 
 static int set_lua_timer(void *ctx, uint64_t handle, int64_t due_ns)
 {
-    struct session *session = ctx;
+    struct ls_hosted *session = ctx;
     session->budget.hit = !ls_budget_queue(&session->budget, TIMER_BYTES);
     if (session->budget.hit) return LS_ENOMEM;
-    struct session_timer *timer = ls__session_timer_set(session, due_ns, run_lua_timer, handle, NULL);
+    struct ls_hosted_timer *timer = ls_hosted_timer_set(session, due_ns, run_lua_timer, handle, NULL);
     if (timer && ls_idmap_put(session->timers, (int64_t)handle, timer, NULL)) return 0;
-    ls__session_timer_end(timer);
+    ls_hosted_timer_end(timer);
     ls_budget_unqueue(&session->budget, TIMER_BYTES);
     return LS_ENOMEM;
 }
 
 /* --- debounce and grace (P62, P114) --- */
 
-static void set_timer(struct session *session, struct session_timer **timer, int64_t due_ns, session_timer_fn run)
+static void set_timer(struct ls_hosted *session, struct ls_hosted_timer **timer, int64_t due_ns, ls_hosted_timer_fn run)
 {
-    ls__session_timer_end(*timer);
-    *timer = due_ns != 0 ? ls__session_timer_set(session, due_ns, run, 0, NULL) : NULL;
+    ls_hosted_timer_end(*timer);
+    *timer = due_ns != 0 ? ls_hosted_timer_set(session, due_ns, run, 0, NULL) : NULL;
     if (due_ns != 0 && !*timer) ls_log_session(0, session->vended, "Out of memory while setting a timer.");
 }
 
-static void run_flush(struct session *session, uint64_t number, void *arg)
+static void run_flush(struct ls_hosted *session, uint64_t number, void *arg)
 {
     (void)number;
     (void)arg;
@@ -60,30 +61,30 @@ static void run_flush(struct session *session, uint64_t number, void *arg)
     ls_backend_flush(session->backend);
 }
 
-static void run_grace(struct session *session, uint64_t number, void *arg)
+static void run_grace(struct ls_hosted *session, uint64_t number, void *arg)
 {
     (void)number;
     (void)arg;
     set_timer(session, &session->grace_timer, 0, NULL);
     ls_backend_grace(session->backend);
-    ls__server_trim_later(session->server);
+    session->config->on_grace_over(session->config->ctx);
 }
 
 static void flush_at(void *ctx, int64_t due_ns)
 {
-    struct session *session = ctx;
+    struct ls_hosted *session = ctx;
     set_timer(session, &session->flush_timer, due_ns, run_flush);
 }
 
 static void grace_at(void *ctx, int64_t due_ns)
 {
-    struct session *session = ctx;
+    struct ls_hosted *session = ctx;
     set_timer(session, &session->grace_timer, due_ns, run_grace);
 }
 
 /* --- files (H7, H36, H90, H91) --- */
 
-static void remember_key(struct session *session, const char *key)
+static void remember_key(struct ls_hosted *session, const char *key)
 {
     ls_map_put(session->keys, key, strlen(key), session, NULL);
 }
@@ -92,8 +93,8 @@ static void remember_key(struct session *session, const char *key)
  * path below the root as well. */
 static void remember_files(void *ctx, const char *key, const char *const *paths, size_t count)
 {
-    struct session *session = ctx;
-    const char *root = session->server->site.root;
+    struct ls_hosted *session = ctx;
+    const char *root = session->config->root;
     pthread_mutex_lock(&session->lock);
     remember_key(session, key);
     for (size_t i = 0; root && i < count; i++) {
@@ -106,41 +107,41 @@ static void remember_files(void *ctx, const char *key, const char *const *paths,
 
 static void module_loaded(void *ctx, const char *key, const char *const *paths, size_t count)
 {
-    struct session *session = ctx;
+    struct ls_hosted *session = ctx;
     remember_files(session, key, paths, count);
-    if (session->server->hotload) ls_hotload_loaded(session->server->hotload, session->number, key, paths, count);
+    if (session->hotload) ls_hotload_loaded(session->hotload, session->number, key, paths, count);
 }
 
 static void module_wanted(void *ctx, const char *key, const char *const *paths, size_t count)
 {
-    struct session *session = ctx;
+    struct ls_hosted *session = ctx;
     remember_files(session, key, paths, count);
-    if (session->server->hotload) ls_hotload_wanted(session->server->hotload, session->number, key, paths, count);
+    if (session->hotload) ls_hotload_wanted(session->hotload, session->number, key, paths, count);
 }
 
 static void module_unloaded(void *ctx, const char *key)
 {
-    struct session *session = ctx;
+    struct ls_hosted *session = ctx;
     pthread_mutex_lock(&session->lock);
     ls_map_take(session->keys, key, strlen(key));
     pthread_mutex_unlock(&session->lock);
-    if (session->server->hotload) ls_hotload_unloaded(session->server->hotload, session->number, key);
+    if (session->hotload) ls_hotload_unloaded(session->hotload, session->number, key);
 }
 
 static void directory_unloaded(void *ctx, const char *dir)
 {
-    struct session *session = ctx;
-    if (session->server->hotload) ls_hotload_directory_unloaded(session->server->hotload, session->number, dir);
+    struct ls_hosted *session = ctx;
+    if (session->hotload) ls_hotload_directory_unloaded(session->hotload, session->number, dir);
 }
 
-static bool has_key(const struct session *session, const char *key)
+static bool has_key(const struct ls_hosted *session, const char *key)
 {
     return key && ls_map_get(session->keys, key, strlen(key));
 }
 
-bool ls__host_may_want(struct session *session, const struct ls_reload_file *files, size_t count)
+bool ls_hosted_may_want(struct ls_hosted *session, const struct ls_reload_file *files, size_t count)
 {
-    const char *root = session->server->site.root;
+    const char *root = session->config->root;
     bool wanted = false;
     pthread_mutex_lock(&session->lock);
     for (size_t i = 0; i < count && !wanted; i++) {
@@ -154,19 +155,27 @@ bool ls__host_may_want(struct session *session, const struct ls_reload_file *fil
 
 static void print_text(void *ctx, const char *text, size_t len)
 {
-    struct session *session = ctx;
+    struct ls_hosted *session = ctx;
     if (session->capture) session->capture->print(session->capture->ctx, text, len);
 }
 
-static void detected(void *ctx, int64_t ns)
+/* What runs, and hides its own fix: a save of it goes first (R17). */
+#define LONG_RUN_NS ls_ms(250)
+
+static bool ends(const void *eager, void *ctx)
 {
-    struct session *session = ctx;
-    struct figures *figures = &session->server->figures;
-    atomic_fetch_add_explicit(&figures->detections, 1, memory_order_relaxed);
-    atomic_fetch_add_explicit(&figures->detection_ns, (unsigned long long)ns, memory_order_relaxed);
+    const struct ls_burst *burst = eager;
+    return ls_session_reload_ends(ctx, burst->files, burst->file_count);
 }
 
-void ls__host_fill(struct session *session, struct ls_backend_host *host)
+static bool save_ends(void *ctx, struct ls_stack_files *files, int64_t waited_ns)
+{
+    struct ls_hosted *session = ctx;
+    return ls_queue_running_ns(session->queue) - waited_ns > LONG_RUN_NS &&
+           ls_queue_advance(session->queue, ends, files);
+}
+
+void ls_hosted_fill(struct ls_hosted *session, struct ls_backend_host *host)
 {
     *host = (struct ls_backend_host){
         .ctx = session,
@@ -179,14 +188,13 @@ void ls__host_fill(struct session *session, struct ls_backend_host *host)
                     .directory_unloaded = directory_unloaded,
                     .print = print_text,
                     .module_begins = remember_files,
-                    .save_ends = ls__reload_ends},
+                    .save_ends = save_ends},
         .flush_at = flush_at,
         .grace_at = grace_at,
-        .detected = detected,
     };
 }
 
-void ls__host_cancel_timers(struct session *session)
+void ls_hosted_cancel_timers(struct ls_hosted *session)
 {
     flush_at(session, 0);
     grace_at(session, 0);

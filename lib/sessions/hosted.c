@@ -1,10 +1,10 @@
-/* The server's record of a session: its life, work on its queue, questions to many sessions at once (P26, P40).
+/* The record of a session: its life, work on its queue, questions to many sessions at once (P26, P40).
  *
  * A session is counted: the manager's map has one use, whoever found it another, and each item in its queue one more,
  * so that a session that ends while its queue runs finishes the item and then goes.
  *
  * Threads: any. */
-#include "server/server_internal.h"
+#include "sessions/sessions.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -14,41 +14,40 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 
-enum { UNLIMITED_PATIENCE_MS = 60000 };
-
 /* --- life --- */
 
 /* 16 bytes of the kernel's random source (P27). Look-ups go by hash, so their time tells nothing about how much of a
  * guess was right. */
-struct session *ls__session_new(struct ls_executor *executor, uint64_t memory_limit, struct ls_err *err)
+struct ls_hosted *ls__hosted_new(const struct ls_manager_config *config, struct ls_err *err)
 {
-    struct session *session = ls_zalloc(sizeof *session);
+    struct ls_hosted *session = ls_zalloc(sizeof *session);
     if (!session) {
         ls_fail(err, LS_ENOMEM, "Out of memory while making a session.");
         return NULL;
     }
+    session->config = config;
     atomic_store(&session->refs, 1);
     pthread_mutex_init(&session->lock, NULL);
-    ls_budget_init(&session->budget, memory_limit);
+    ls_budget_init(&session->budget, config->memory_limit);
     session->created_ns = ls_now_ns();
     session->timers = ls_idmap_new();
     session->keys = ls_map_new_in(&session->budget);
-    session->queue = ls_queue_new(executor, err);
+    session->queue = ls_queue_new(config->executor, err);
     if (!session->timers || !session->keys) ls_fail(err, LS_ENOMEM, "Out of memory while making a session.");
     if (!session->queue || !session->timers || !session->keys || ls_random_id(session->id, err) < 0) {
-        ls__session_unref(session);
+        ls_hosted_unref(session);
         return NULL;
     }
     return session;
 }
 
-struct session *ls__session_ref(struct session *session)
+struct ls_hosted *ls_hosted_ref(struct ls_hosted *session)
 {
     atomic_fetch_add(&session->refs, 1);
     return session;
 }
 
-void ls__session_unref(struct session *session)
+void ls_hosted_unref(struct ls_hosted *session)
 {
     if (!session || atomic_fetch_sub(&session->refs, 1) != 1) return;
     ls_idmap_free(session->timers, NULL); /* empty, since each timer holds a use */
@@ -58,14 +57,14 @@ void ls__session_unref(struct session *session)
     ls_free(session);
 }
 
-void ls__session_unref_all(struct session **list, size_t count)
+void ls_hosted_unref_all(struct ls_hosted **list, size_t count)
 {
     for (size_t i = 0; i < count; i++)
-        ls__session_unref(list[i]);
+        ls_hosted_unref(list[i]);
     ls_free(list);
 }
 
-void ls__session_touch(struct session *session)
+void ls_hosted_touch(struct ls_hosted *session)
 {
     atomic_store(&session->active_ns, ls_now_ns());
 }
@@ -73,9 +72,9 @@ void ls__session_touch(struct session *session)
 /* --- work on its queue --- */
 
 struct closure {
-    struct ls_item item;     /* first */
-    struct session *session; /* counted */
-    void (*fn)(struct session *session, void *arg);
+    struct ls_item item;       /* first */
+    struct ls_hosted *session; /* counted */
+    void (*fn)(struct ls_hosted *session, void *arg);
     void (*release)(void *arg);
     void *arg;
 };
@@ -85,12 +84,12 @@ static void run_closure(struct ls_item *item, bool turn)
     struct closure *closure = (struct closure *)item;
     if (turn && closure->session->backend) closure->fn(closure->session, closure->arg);
     if (closure->release) closure->release(closure->arg);
-    ls__session_unref(closure->session);
+    ls_hosted_unref(closure->session);
     ls_free(closure);
 }
 
-int ls__session_post(struct session *session, void (*fn)(struct session *session, void *arg), void *arg,
-                     void (*release)(void *arg), bool here, const void *eager)
+int ls_hosted_post(struct ls_hosted *session, void (*fn)(struct ls_hosted *session, void *arg), void *arg,
+                   void (*release)(void *arg), bool here, const void *eager)
 {
     struct closure *closure = ls_malloc(sizeof *closure);
     if (!closure) {
@@ -99,7 +98,7 @@ int ls__session_post(struct session *session, void (*fn)(struct session *session
     }
     *closure =
         (struct closure){.item = {.run = run_closure, .what = "a reload, or a page that came or went", .eager = eager},
-                         .session = ls__session_ref(session),
+                         .session = ls_hosted_ref(session),
                          .fn = fn,
                          .release = release,
                          .arg = arg};
@@ -107,8 +106,8 @@ int ls__session_post(struct session *session, void (*fn)(struct session *session
 }
 
 struct call {
-    struct session *session;
-    void (*fn)(struct session *session, void *arg);
+    struct ls_hosted *session;
+    void (*fn)(struct ls_hosted *session, void *arg);
     void *arg;
     bool ran;
 };
@@ -120,27 +119,21 @@ static void run_call(void *ctx)
     if (call->ran) call->fn(call->session, call->arg);
 }
 
-int ls__session_call(struct session *session, void (*fn)(struct session *session, void *arg), void *arg,
-                     int64_t patience_ms)
+int ls_hosted_call(struct ls_hosted *session, void (*fn)(struct ls_hosted *session, void *arg), void *arg,
+                   int64_t patience_ms)
 {
     struct call call = {.session = session, .fn = fn, .arg = arg};
     int rc = ls_queue_call(session->queue, run_call, &call, patience_ms);
     return rc == 0 && !call.ran ? LS_ECLOSED : rc;
 }
 
-int64_t ls__session_patience(const struct ls_server *server)
-{
-    int64_t limit = server->config.time_limit_ms, least = LS_SLOW_NS / 1000000;
-    return limit <= 0 ? UNLIMITED_PATIENCE_MS : limit + 1000 > least ? limit + 1000 : least;
-}
-
 /* --- timers --- */
 
-struct session_timer {
+struct ls_hosted_timer {
     struct ls_item item; /* first */
     /* -- immutable after it has been set */
-    struct session *session; /* counted */
-    session_timer_fn run;
+    struct ls_hosted *session; /* counted */
+    ls_hosted_timer_fn run;
     uint64_t number;
     void *arg;
     /* -- atomic */
@@ -150,16 +143,16 @@ struct session_timer {
     bool ended;
 };
 
-static void unref_timer(struct session_timer *timer)
+static void unref_timer(struct ls_hosted_timer *timer)
 {
     if (atomic_fetch_sub(&timer->refs, 1) != 1) return;
-    ls__session_unref(timer->session);
+    ls_hosted_unref(timer->session);
     ls_free(timer);
 }
 
 static void run_timer(struct ls_item *item, bool turn)
 {
-    struct session_timer *timer = (struct session_timer *)item;
+    struct ls_hosted_timer *timer = (struct ls_hosted_timer *)item;
     if (turn && !timer->ended && timer->session->backend) timer->run(timer->session, timer->number, timer->arg);
     unref_timer(timer);
 }
@@ -168,36 +161,36 @@ static void run_timer(struct ls_item *item, bool turn)
 static void fire_timer(void *ctx, int64_t handle)
 {
     (void)handle;
-    struct session_timer *timer = ctx;
+    struct ls_hosted_timer *timer = ctx;
     ls_queue_post(timer->session->queue, &timer->item, false);
 }
 
-struct session_timer *ls__session_timer_set(struct session *session, int64_t due_ns, session_timer_fn run,
+struct ls_hosted_timer *ls_hosted_timer_set(struct ls_hosted *session, int64_t due_ns, ls_hosted_timer_fn run,
                                             uint64_t number, void *arg)
 {
-    struct session_timer *timer = ls_malloc(sizeof *timer);
+    struct ls_hosted_timer *timer = ls_malloc(sizeof *timer);
     if (!timer) return NULL;
-    *timer = (struct session_timer){.item = {.run = run_timer, .what = "a timer"},
-                                    .session = ls__session_ref(session),
-                                    .run = run,
-                                    .number = number,
-                                    .arg = arg,
-                                    .refs = 2};
+    *timer = (struct ls_hosted_timer){.item = {.run = run_timer, .what = "a timer"},
+                                      .session = ls_hosted_ref(session),
+                                      .run = run,
+                                      .number = number,
+                                      .arg = arg,
+                                      .refs = 2};
     if (due_ns == 0)
         ls_queue_post(session->queue, &timer->item, false);
     else
-        timer->set = ls_timer_set(session->server->executor, due_ns, fire_timer, timer);
+        timer->set = ls_timer_set(session->config->executor, due_ns, fire_timer, timer);
     if (timer->set >= 0) return timer;
     unref_timer(timer);
     unref_timer(timer);
     return NULL;
 }
 
-void ls__session_timer_end(struct session_timer *timer)
+void ls_hosted_timer_end(struct ls_hosted_timer *timer)
 {
     if (!timer) return;
     timer->ended = true;
-    if (timer->set > 0 && ls_timer_clear(timer->session->server->executor, timer->set)) unref_timer(timer);
+    if (timer->set > 0 && ls_timer_clear(timer->session->config->executor, timer->set)) unref_timer(timer);
     unref_timer(timer);
 }
 
@@ -205,7 +198,7 @@ void ls__session_timer_end(struct session_timer *timer)
 
 /* The lock keeps the VM alive while another thread flags it; the flag itself is what ls_session_interrupt allows from
  * any thread. */
-void ls__session_interrupt(struct session *session, bool for_good)
+void ls_hosted_interrupt(struct ls_hosted *session, bool for_good)
 {
     pthread_mutex_lock(&session->lock);
     if (session->interruptible && for_good)
@@ -215,7 +208,7 @@ void ls__session_interrupt(struct session *session, bool for_good)
     pthread_mutex_unlock(&session->lock);
 }
 
-void ls__session_set_interruptible(struct session *session, struct ls_session *target)
+void ls_hosted_set_interruptible(struct ls_hosted *session, struct ls_session *target)
 {
     pthread_mutex_lock(&session->lock);
     session->interruptible = target;
@@ -225,21 +218,21 @@ void ls__session_set_interruptible(struct session *session, struct ls_session *t
 /* --- questions to many --- */
 
 struct question {
-    struct gather *gather; /* counted */
+    struct ls_gather *gather; /* counted */
     size_t number;
 };
 
-void ls__gather_init(struct gather *gather, void (*answer)(struct gather *, struct session *, size_t),
-                     void (*over)(struct gather *), void (*release)(struct gather *))
+void ls_gather_init(struct ls_gather *gather, void (*answer)(struct ls_gather *, struct ls_hosted *, size_t),
+                    void (*over)(struct ls_gather *), void (*release)(struct ls_gather *))
 {
-    *gather = (struct gather){.answer = answer, .over = over, .release = release};
+    *gather = (struct ls_gather){.answer = answer, .over = over, .release = release};
     atomic_store(&gather->refs, 1);
     atomic_store(&gather->pending, 1);
     pthread_mutex_init(&gather->lock, NULL);
     pthread_cond_init(&gather->ended, NULL);
 }
 
-void ls__gather_unref(struct gather *gather)
+void ls_gather_unref(struct ls_gather *gather)
 {
     if (atomic_fetch_sub(&gather->refs, 1) != 1) return;
     pthread_mutex_destroy(&gather->lock);
@@ -248,7 +241,7 @@ void ls__gather_unref(struct gather *gather)
 }
 
 /* One that was asked has ended, or the asking itself: the last one says so. */
-void ls__gather_end(struct gather *gather)
+void ls_gather_end(struct ls_gather *gather)
 {
     if (atomic_fetch_sub(&gather->pending, 1) == 1) {
         if (gather->over) gather->over(gather);
@@ -257,10 +250,10 @@ void ls__gather_end(struct gather *gather)
         pthread_cond_broadcast(&gather->ended);
         pthread_mutex_unlock(&gather->lock);
     }
-    ls__gather_unref(gather);
+    ls_gather_unref(gather);
 }
 
-static void run_question(struct session *session, void *arg)
+static void run_question(struct ls_hosted *session, void *arg)
 {
     struct question *question = arg;
     question->gather->answer(question->gather, session, question->number);
@@ -269,25 +262,25 @@ static void run_question(struct session *session, void *arg)
 static void end_question(void *arg)
 {
     struct question *question = arg;
-    ls__gather_end(question->gather);
+    ls_gather_end(question->gather);
     ls_free(question);
 }
 
-void ls__gather_ask(struct gather *gather, struct session *session, size_t number)
+void ls_gather_ask(struct ls_gather *gather, struct ls_hosted *session, size_t number)
 {
     struct question *question = ls_malloc(sizeof *question);
     if (!question) return;
     *question = (struct question){gather, number};
     atomic_fetch_add(&gather->refs, 1);
     atomic_fetch_add(&gather->pending, 1);
-    ls__session_post(session, run_question, question, end_question, false, gather->eager);
+    ls_hosted_post(session, run_question, question, end_question, false, gather->eager);
 }
 
-bool ls__gather_wait(struct gather *gather, int64_t wait_ms)
+bool ls_gather_wait(struct ls_gather *gather, int64_t wait_ms)
 {
     int64_t until = ls_now_ns() + ls_ms(wait_ms);
     atomic_fetch_add(&gather->refs, 1);
-    ls__gather_end(gather);
+    ls_gather_end(gather);
     pthread_mutex_lock(&gather->lock);
     while (!gather->complete && wait_ms > 0 && ls_cond_wait_until(&gather->ended, &gather->lock, until))
         continue;

@@ -1,11 +1,11 @@
 /* SessionManager: makes, finds, times out and destroys sessions, and keeps both directions of the id mapping (P27–P35).
- * It knows neither server nor backend: what a session consists of is made by `on_session_created` and taken apart by
+ * It knows no backend: what a session consists of is made by `on_session_created` and taken apart by
  * `on_session_ended`.
  *
  * The maps are shared; the lock is held for look-ups only, never while Lua runs.
  *
  * Threads: any. */
-#include "server/server_internal.h"
+#include "sessions/sessions.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -19,9 +19,9 @@
 
 enum { ROOM_WAIT_MS = 2000 };
 
-struct manager {
+struct ls_manager {
     /* -- immutable after open */
-    struct manager_config config;
+    struct ls_manager_config config;
     struct ls_alarm timeout; /* P32 */
     struct ls_alarm visits;  /* ends sessions that nobody joins */
     /* -- protected by lock */
@@ -33,13 +33,13 @@ struct manager {
     int64_t last_number;        /* never used again: what the hot loader knows sessions by */
     size_t count;               /* published and being made */
     size_t alive;               /* not yet taken apart */
-    struct session *making;     /* those that ls__manager_making() has told of, until they are published or fail */
+    struct ls_hosted *making;   /* those that ls_manager_making() has told of, until they are published or fail */
     bool stopping;
 };
 
 /* --- places --- */
 
-bool ls__manager_join(struct manager *manager, struct session *session)
+bool ls_manager_join(struct ls_manager *manager, struct ls_hosted *session)
 {
     pthread_mutex_lock(&manager->lock);
     session->joined = true;
@@ -48,17 +48,17 @@ bool ls__manager_join(struct manager *manager, struct session *session)
     return alive;
 }
 
-static struct session *take_out(struct manager *manager, struct session *session);
+static struct ls_hosted *take_out(struct ls_manager *manager, struct ls_hosted *session);
 
 /* Make room for one more session, if need be by taking the oldest unjoined one out of the maps. While others are being
  * made, one of those will be the oldest soon. Called with the lock held. @return the one taken out: the map's use */
-static struct session *make_room(struct manager *manager)
+static struct ls_hosted *make_room(struct ls_manager *manager)
 {
     size_t max = manager->config.max_sessions;
     int64_t until = ls_now_ns() + ls_ms(ROOM_WAIT_MS);
     while (max > 0 && manager->count >= max && !manager->stopping) {
         for (struct ls_map_item *e = ls_map_first(manager->by_id); e; e = ls_map_next(e)) {
-            struct session *session = ls_map_value(e);
+            struct ls_hosted *session = ls_map_value(e);
             if (!session->joined) return take_out(manager, session);
         }
         if (manager->count == ls_map_count(manager->by_id) ||
@@ -68,7 +68,8 @@ static struct session *make_room(struct manager *manager)
     return NULL;
 }
 
-static int reserve_place(struct manager *manager, struct session *session, struct session **evicted, struct ls_err *err)
+static int reserve_place(struct ls_manager *manager, struct ls_hosted *session, struct ls_hosted **evicted,
+                         struct ls_err *err)
 {
     int rc = 0;
     size_t max = manager->config.max_sessions;
@@ -90,7 +91,7 @@ static int reserve_place(struct manager *manager, struct session *session, struc
 }
 
 /* Called with the lock held. */
-static void give_back_number(struct manager *manager, const struct session *session, bool failed)
+static void give_back_number(struct ls_manager *manager, const struct ls_hosted *session, bool failed)
 {
     if (--manager->count == 0)
         manager->last_vended = 0;
@@ -98,14 +99,14 @@ static void give_back_number(struct manager *manager, const struct session *sess
         manager->last_vended--;
 }
 
-void ls__manager_making(struct manager *manager, struct session *session)
+void ls_manager_making(struct ls_manager *manager, struct ls_hosted *session)
 {
     pthread_mutex_lock(&manager->lock);
     LL_PREPEND2(manager->making, session, making_next);
     pthread_mutex_unlock(&manager->lock);
 }
 
-static int publish(struct manager *manager, struct session *session)
+static int publish(struct ls_manager *manager, struct ls_hosted *session)
 {
     pthread_mutex_lock(&manager->lock);
     bool ok = !manager->stopping && ls_idmap_put(manager->by_vended, session->vended_number, session, NULL);
@@ -114,7 +115,7 @@ static int publish(struct manager *manager, struct session *session)
         ok = false;
     }
     if (ok) {
-        ls__session_ref(session); /* the map's use */
+        ls_hosted_ref(session); /* the map's use */
         LL_DELETE2(manager->making, session, making_next);
     }
     pthread_cond_broadcast(&manager->changed);
@@ -128,28 +129,28 @@ static int publish(struct manager *manager, struct session *session)
 static void end_session(struct ls_item *item, bool turn)
 {
     (void)turn;
-    struct session *session = (struct session *)item;
-    struct manager *manager = session->manager;
+    struct ls_hosted *session = (struct ls_hosted *)item;
+    struct ls_manager *manager = session->manager;
     manager->config.on_session_ended(manager->config.ctx, session);
     pthread_mutex_lock(&manager->lock);
     manager->alive--;
     pthread_cond_broadcast(&manager->changed);
     pthread_mutex_unlock(&manager->lock);
-    ls__session_unref(session);
+    ls_hosted_unref(session);
 }
 
 /* Nothing posts to a session twice to end it: whoever took it out of the maps does, or whoever could not put it in. */
-static void begin_end(struct session *session)
+static void begin_end(struct ls_hosted *session)
 {
-    ls__session_ref(session);
+    ls_hosted_ref(session);
     session->end_item = (struct ls_item){.run = end_session};
     ls_queue_end(session->queue, &session->end_item);
 }
 
 /* Out of the maps. Called with the lock held. @return the map's use */
-static struct session *take_out(struct manager *manager, struct session *session)
+static struct ls_hosted *take_out(struct ls_manager *manager, struct ls_hosted *session)
 {
-    struct session *taken = ls_map_take(manager->by_id, session->id, LS_RANDOM_ID);
+    struct ls_hosted *taken = ls_map_take(manager->by_id, session->id, LS_RANDOM_ID);
     if (!taken) return NULL;
     ls_idmap_take(manager->by_vended, session->vended_number);
     give_back_number(manager, session, false);
@@ -157,29 +158,29 @@ static struct session *take_out(struct manager *manager, struct session *session
     return taken;
 }
 
-static void destroy(struct manager *manager, struct session *session)
+static void destroy(struct ls_manager *manager, struct ls_hosted *session)
 {
     pthread_mutex_lock(&manager->lock);
-    struct session *taken = take_out(manager, session);
+    struct ls_hosted *taken = take_out(manager, session);
     pthread_mutex_unlock(&manager->lock);
     if (!taken) return;
     ls_log_session(1, session->vended, "session ended");
     begin_end(session);
-    ls__session_unref(taken);
+    ls_hosted_unref(taken);
 }
 
-void ls__manager_destroy_all(struct manager *manager)
+void ls_manager_destroy_all(struct ls_manager *manager)
 {
-    struct session **list;
-    size_t count = ls__manager_list(manager, &list);
+    struct ls_hosted **list;
+    size_t count = ls_manager_list(manager, &list);
     for (size_t i = 0; i < count; i++)
         destroy(manager, list[i]);
-    ls__session_unref_all(list, count);
+    ls_hosted_unref_all(list, count);
 }
 
 /* --- creation (P30) --- */
 
-static struct session *creation_failed(struct manager *manager, struct session *session)
+static struct ls_hosted *creation_failed(struct ls_manager *manager, struct ls_hosted *session)
 {
     pthread_mutex_lock(&manager->lock);
     LL_DELETE2(manager->making, session, making_next);
@@ -188,19 +189,19 @@ static struct session *creation_failed(struct manager *manager, struct session *
     pthread_mutex_unlock(&manager->lock);
     atomic_store(&session->ended, true);
     begin_end(session);
-    ls__session_unref(session);
+    ls_hosted_unref(session);
     return NULL;
 }
 
-static void arm_timeout(struct manager *manager)
+static void arm_timeout(struct ls_manager *manager)
 {
     int64_t timeout = manager->config.timeout_ms, interval = timeout / 4 < 3600000 ? timeout / 4 : 3600000;
     if (timeout > 0) ls_alarm_set(&manager->timeout, ls_now_ns() + ls_ms(interval > 0 ? interval : 1));
 }
 
-struct session *ls__manager_create(struct manager *manager, struct ls_err *err)
+struct ls_hosted *ls_manager_create(struct ls_manager *manager, struct ls_err *err)
 {
-    struct session *session = ls__session_new(manager->config.executor, manager->config.memory_limit, err), *evicted;
+    struct ls_hosted *session = ls__hosted_new(&manager->config, err), *evicted;
     if (!session) return NULL;
     session->manager = manager;
     int rc = reserve_place(manager, session, &evicted, err);
@@ -208,10 +209,10 @@ struct session *ls__manager_create(struct manager *manager, struct ls_err *err)
         ls_log_session(1, evicted->vended,
                        "session ended: no page ever joined it, and it makes room for another (--max-sessions)");
         begin_end(evicted);
-        ls__session_unref(evicted);
+        ls_hosted_unref(evicted);
     }
     if (rc < 0) {
-        ls__session_unref(session);
+        ls_hosted_unref(session);
         return NULL;
     }
     ls_queue_name(session->queue, session->vended);
@@ -229,20 +230,20 @@ struct session *ls__manager_create(struct manager *manager, struct ls_err *err)
 
 /* --- look-ups --- */
 
-struct session *ls__manager_find(struct manager *manager, const char *id, size_t len)
+struct ls_hosted *ls_manager_find(struct ls_manager *manager, const char *id, size_t len)
 {
     if (len != LS_RANDOM_ID) return NULL;
     pthread_mutex_lock(&manager->lock);
-    struct session *session = ls_map_get(manager->by_id, id, len);
-    if (session) ls__session_ref(session);
+    struct ls_hosted *session = ls_map_get(manager->by_id, id, len);
+    if (session) ls_hosted_ref(session);
     pthread_mutex_unlock(&manager->lock);
     return session;
 }
 
 /* Called with the lock held. *count tells how many fit. */
-static struct session *find_prefix(struct manager *manager, const char *name, int *count)
+static struct ls_hosted *find_prefix(struct ls_manager *manager, const char *name, int *count)
 {
-    struct session *found = NULL;
+    struct ls_hosted *found = NULL;
     *count = 0;
     for (struct ls_map_item *e = ls_map_first(manager->by_id); e; e = ls_map_next(e))
         if (strncmp(ls_map_key(e, NULL), name, strlen(name)) == 0) {
@@ -252,18 +253,18 @@ static struct session *find_prefix(struct manager *manager, const char *name, in
     return found;
 }
 
-struct session *ls__manager_find_named(struct manager *manager, const char *name, struct ls_err *err)
+struct ls_hosted *ls_manager_find_named(struct ls_manager *manager, const char *name, struct ls_err *err)
 {
     char *end = NULL;
     long long number = strtoll(name, &end, 10);
     int count = 0;
     pthread_mutex_lock(&manager->lock);
-    struct session *session = *name != '\0' && *end == '\0' ? ls_idmap_get(manager->by_vended, number) : NULL;
+    struct ls_hosted *session = *name != '\0' && *end == '\0' ? ls_idmap_get(manager->by_vended, number) : NULL;
     if (!session && *name != '\0') {
         session = find_prefix(manager, name, &count);
         if (count > 1) session = NULL;
     }
-    if (session) ls__session_ref(session);
+    if (session) ls_hosted_ref(session);
     pthread_mutex_unlock(&manager->lock);
     if (!session && count > 1)
         ls_fail(err, LS_EINVAL, "%d sessions have ids that begin with '%s'.", count, name);
@@ -272,9 +273,9 @@ struct session *ls__manager_find_named(struct manager *manager, const char *name
     return session;
 }
 
-static size_t list_sessions(struct manager *manager, bool making, struct session ***list)
+static size_t list_sessions(struct ls_manager *manager, bool making, struct ls_hosted ***list)
 {
-    struct session *first, *session;
+    struct ls_hosted *first, *session;
     size_t count = 0, room;
     pthread_mutex_lock(&manager->lock);
     first = making ? manager->making : NULL;
@@ -282,19 +283,19 @@ static size_t list_sessions(struct manager *manager, bool making, struct session
     *list = ls_array(ls_map_count(manager->by_id) + room + 1, sizeof **list);
     if (*list)
         for (struct ls_map_item *e = ls_map_first(manager->by_id); e; e = ls_map_next(e))
-            (*list)[count++] = ls__session_ref(ls_map_value(e));
+            (*list)[count++] = ls_hosted_ref(ls_map_value(e));
     for (session = first; *list && session; session = session->making_next)
-        (*list)[count++] = ls__session_ref(session);
+        (*list)[count++] = ls_hosted_ref(session);
     pthread_mutex_unlock(&manager->lock);
     return count;
 }
 
-size_t ls__manager_list(struct manager *manager, struct session ***list)
+size_t ls_manager_list(struct ls_manager *manager, struct ls_hosted ***list)
 {
     return list_sessions(manager, false, list);
 }
 
-size_t ls__manager_list_all(struct manager *manager, struct session ***list)
+size_t ls_manager_list_all(struct ls_manager *manager, struct ls_hosted ***list)
 {
     return list_sessions(manager, true, list);
 }
@@ -303,15 +304,15 @@ size_t ls__manager_list_all(struct manager *manager, struct session ***list)
 
 static void check_timeouts(void *ctx)
 {
-    struct manager *manager = ctx;
+    struct ls_manager *manager = ctx;
     int64_t limit = ls_now_ns() - ls_ms(manager->config.timeout_ms);
-    struct session **list;
-    size_t count = ls__manager_list(manager, &list);
+    struct ls_hosted **list;
+    size_t count = ls_manager_list(manager, &list);
     for (size_t i = 0; i < count; i++)
         /* A session with an open connection does not expire (P29). */
         if (atomic_load(&list[i]->connections) == 0 && atomic_load(&list[i]->active_ns) < limit)
             destroy(manager, list[i]);
-    ls__session_unref_all(list, count);
+    ls_hosted_unref_all(list, count);
     if (count > 0) arm_timeout(manager);
 }
 
@@ -319,14 +320,14 @@ static void check_timeouts(void *ctx)
 
 /* Take out of the maps what nobody has joined in time. @return a chain of them, by making_next: the maps' uses; *next
  * is when the next one is due, INT64_MAX = none */
-static struct session *take_unjoined(struct manager *manager, int64_t *next)
+static struct ls_hosted *take_unjoined(struct ls_manager *manager, int64_t *next)
 {
-    struct session *taken = NULL;
+    struct ls_hosted *taken = NULL;
     int64_t now = ls_now_ns();
     *next = INT64_MAX;
     pthread_mutex_lock(&manager->lock);
     for (struct ls_map_item *e = ls_map_first(manager->by_id), *after; e; e = after) {
-        struct session *session = ls_map_value(e);
+        struct ls_hosted *session = ls_map_value(e);
         int64_t due = atomic_load(&session->active_ns) + ls_ms(manager->config.visit_ms);
         after = ls_map_next(e);
         if (session->joined) continue;
@@ -341,23 +342,23 @@ static struct session *take_unjoined(struct manager *manager, int64_t *next)
 
 static void end_visits(void *ctx)
 {
-    struct manager *manager = ctx;
+    struct ls_manager *manager = ctx;
     int64_t next;
-    struct session *session = take_unjoined(manager, &next), *after;
+    struct ls_hosted *session = take_unjoined(manager, &next), *after;
     for (; session; session = after) {
         after = session->making_next;
         ls_log_session(1, session->vended, "session ended: no page has joined it");
         begin_end(session);
-        ls__session_unref(session);
+        ls_hosted_unref(session);
     }
     if (next != INT64_MAX) ls_alarm_set(&manager->visits, next);
 }
 
 /* --- opening and closing --- */
 
-struct manager *ls__manager_open(const struct manager_config *config, struct ls_err *err)
+struct ls_manager *ls_manager_open(const struct ls_manager_config *config, struct ls_err *err)
 {
-    struct manager *manager = ls_zalloc(sizeof *manager);
+    struct ls_manager *manager = ls_zalloc(sizeof *manager);
     if (manager) {
         manager->config = *config;
         ls_alarm_init(&manager->timeout, config->executor, check_timeouts, manager);
@@ -369,11 +370,11 @@ struct manager *ls__manager_open(const struct manager_config *config, struct ls_
         if (manager->by_id && manager->by_vended) return manager;
     }
     ls_fail(err, LS_ENOMEM, "Out of memory while opening the server.");
-    ls__manager_close(manager);
+    ls_manager_close(manager);
     return NULL;
 }
 
-void ls__manager_stop(struct manager *manager)
+void ls_manager_stop(struct ls_manager *manager)
 {
     ls_alarm_off(&manager->timeout);
     ls_alarm_off(&manager->visits);
@@ -383,7 +384,7 @@ void ls__manager_stop(struct manager *manager)
     pthread_mutex_unlock(&manager->lock);
 }
 
-void ls__manager_wait(struct manager *manager)
+void ls_manager_wait(struct ls_manager *manager)
 {
     pthread_mutex_lock(&manager->lock);
     while (manager->alive > 0)
@@ -391,7 +392,7 @@ void ls__manager_wait(struct manager *manager)
     pthread_mutex_unlock(&manager->lock);
 }
 
-void ls__manager_close(struct manager *manager)
+void ls_manager_close(struct ls_manager *manager)
 {
     if (!manager) return;
     ls_map_free(manager->by_id, NULL);
