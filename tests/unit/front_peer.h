@@ -26,15 +26,39 @@
 #define UNUSED      __attribute__((unused))
 #define DEADLINE_MS 20000
 
-/* Wait for a condition; fails the test when the deadline passes. */
+/* Wait for a condition; fails the test when the deadline passes. What takes long is looked at each millisecond, so that
+ * who waits takes no processor from whom it waits for. */
 #define WAIT_FOR(condition)                                                                                            \
     do {                                                                                                               \
         int64_t until_ = ls_now_ns() + ls_ms(DEADLINE_MS);                                                             \
-        while (!(condition)) {                                                                                         \
+        for (int looks_ = 0; !(condition); looks_++) {                                                                 \
             if (ls_now_ns() > until_) fail_msg("never came true: %s", #condition);                                     \
-            sched_yield();                                                                                             \
+            if (looks_ < 100)                                                                                          \
+                sched_yield();                                                                                         \
+            else                                                                                                       \
+                poll(NULL, 0, 1);                                                                                      \
         }                                                                                                              \
     } while (0)
+
+/* The front of the running test. The teardown closes it, so that no hook of a test that has failed comes into the next
+ * one; what hooks write to is static, since they may be called until then. */
+static UNUSED struct ls_front *peer_front;
+
+static UNUSED struct ls_front *open_front_as(const struct ls_front_config *config)
+{
+    LS_ERR(err);
+    peer_front = ls_front_open(config, &err);
+    assert_non_null(peer_front);
+    return peer_front;
+}
+
+static UNUSED int close_front(void **state)
+{
+    (void)state;
+    ls_front_close(peer_front);
+    peer_front = NULL;
+    return 0;
+}
 
 struct peer {
     int fd;
@@ -46,8 +70,9 @@ struct peer {
     atomic_int kind, code; /* of the last trouble */
     atomic_bool ended_well;
     atomic_llong room, reserved, reserved_most; /* bytes; room 0 = no limit */
-    int slow_ms;                                /* a message takes so long */
     bool pause;                                 /* pause after each message */
+    atomic_bool hold;                           /* a message takes as long as this is set */
+    atomic_int held;                            /* messages that have begun to take so long */
 };
 
 static UNUSED bool peer_message(struct ls_ws *ws, void *owner, int opcode, const char *data, size_t len)
@@ -55,10 +80,10 @@ static UNUSED bool peer_message(struct ls_ws *ws, void *owner, int opcode, const
     struct peer *peer = owner;
     struct ls_bytes *bytes = ls_bytes_new(data, len);
     assert_non_null(bytes);
-    if (peer->slow_ms > 0) {
-        int64_t until = ls_now_ns() + ls_ms(peer->slow_ms);
-        while (ls_now_ns() < until)
-            sched_yield();
+    if (atomic_load(&peer->hold)) {
+        atomic_fetch_add(&peer->held, 1);
+        for (int ms = 0; atomic_load(&peer->hold) && ms < DEADLINE_MS; ms++)
+            poll(NULL, 0, 1);
     }
     if (peer->pause) ls_ws_pause(ws);
     atomic_fetch_add(&peer->messages, 1);

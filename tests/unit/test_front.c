@@ -117,10 +117,11 @@ static void test_loop(void **state)
     struct ls__loop *loop = ls__loop_new(&err);
     assert_non_null(loop);
     assert_int_equal(ls__loop_threads(loop), 2);
-    struct probe probe = {.watch = {.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), .fn = on_probe},
-                          .note = {.fn = on_note},
-                          .timer = {.fn = on_probe_timer},
-                          .loop = loop};
+    static struct probe probe; /* the loop of a test that has failed goes on */
+    probe = (struct probe){.watch = {.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), .fn = on_probe},
+                           .note = {.fn = on_note},
+                           .timer = {.fn = on_probe_timer},
+                           .loop = loop};
     assert_int_equal(ls__loop_watch(loop, &probe.watch, EPOLLIN, &err), 0);
     assert_int_equal(ls__loop_watch(loop, &probe.watch, EPOLLIN, &err), LS_EIO); /* twice */
     eventfd_write(probe.watch.fd, 1);

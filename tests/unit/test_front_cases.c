@@ -11,15 +11,13 @@ static int cases;
 static int open_front(void **state)
 {
     (void)state;
-    struct ls_front_config config = {.max_frame = (uint64_t)16 << 20, .max_outbox = (uint64_t)64 << 20};
-    front = ls_front_open(&config, NULL);
-    return front ? 0 : -1;
+    front = open_front_as(&(struct ls_front_config){.max_frame = (uint64_t)16 << 20, .max_outbox = (uint64_t)64 << 20});
+    return 0;
 }
 
-static int close_front(void **state)
+static int tell(void **state)
 {
     (void)state;
-    ls_front_close(front);
     print_message("%d cases\n", cases);
     return 0;
 }
@@ -410,9 +408,15 @@ static void test_many(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_lengths), cmocka_unit_test(test_pings), cmocka_unit_test(test_reserved),
-        cmocka_unit_test(test_pieces),  cmocka_unit_test(test_utf8),  cmocka_unit_test(test_closing),
-        cmocka_unit_test(test_raw),     cmocka_unit_test(test_large), cmocka_unit_test(test_many),
+        cmocka_unit_test_setup_teardown(test_lengths, open_front, close_front),
+        cmocka_unit_test_setup_teardown(test_pings, open_front, close_front),
+        cmocka_unit_test_setup_teardown(test_reserved, open_front, close_front),
+        cmocka_unit_test_setup_teardown(test_pieces, open_front, close_front),
+        cmocka_unit_test_setup_teardown(test_utf8, open_front, close_front),
+        cmocka_unit_test_setup_teardown(test_closing, open_front, close_front),
+        cmocka_unit_test_setup_teardown(test_raw, open_front, close_front),
+        cmocka_unit_test_setup_teardown(test_large, open_front, close_front),
+        cmocka_unit_test_setup_teardown(test_many, open_front, close_front),
     };
-    return cmocka_run_group_tests(tests, open_front, close_front);
+    return cmocka_run_group_tests(tests, NULL, tell);
 }

@@ -61,16 +61,29 @@ static void on_gone(void *owner)
 
 static const struct ls_held_hooks hooks = {.over = on_over, .gone = on_gone};
 
-static struct ls_front *open_front(void)
+/* Of the running test. The teardown closes it, so that no hook of a test that has failed comes into the next one; what
+ * hooks write to is static, since they may be called until then. */
+static struct ls_front *front;
+
+static int open_front(void **state)
 {
+    (void)state;
     LS_ERR(err);
-    struct ls_front *front = ls_front_open(&(struct ls_front_config){.loops = 1}, &err);
-    assert_non_null(front);
-    return front;
+    front = ls_front_open(&(struct ls_front_config){.loops = 1}, &err);
+    return front ? 0 : -1;
+}
+
+static int close_front(void **state)
+{
+    (void)state;
+    atomic_store(&endless, -1);
+    ls_front_close(front);
+    front = NULL;
+    return 0;
 }
 
 /* @return the peer's end */
-static int hold(struct ls_front *front, struct waiter *waiter, int64_t ms)
+static int hold(struct waiter *waiter, int64_t ms)
 {
     int pair[2];
     LS_ERR(err);
@@ -117,81 +130,72 @@ static void await_gone(struct waiter *waiter)
 static void p118_it_is_answered_by_anybody_and_ended(void **state)
 {
     (void)state;
-    struct ls_front *front = open_front();
-    struct waiter waiter;
+    static struct waiter waiter;
     char text[64];
-    int peer = hold(front, &waiter, WAIT_MS);
+    int peer = hold(&waiter, WAIT_MS);
     answer(&waiter, "at once", 7);
     assert_int_equal(read_all(peer, text, sizeof text), 7);
     assert_memory_equal(text, "at once", 7);
     close(peer);
     await_gone(&waiter);
     assert_int_equal(atomic_load(&waiter.over), 0);
-    peer = hold(front, &waiter, WAIT_MS);
+    peer = hold(&waiter, WAIT_MS);
     answer(&waiter, "at once", 7);
     await_gone(&waiter); /* also of a peer that does not end */
     close(peer);
-    ls_front_close(front);
 }
 
 static void p118_its_time_ends(void **state)
 {
     (void)state;
-    struct ls_front *front = open_front();
-    struct waiter waiter;
+    static struct waiter waiter;
     char text[64];
     int64_t since = ls_now_ns();
-    int peer = hold(front, &waiter, 150);
+    int peer = hold(&waiter, 150);
     assert_int_equal(read_all(peer, text, sizeof text), 4);
     assert_true(ls_now_ns() - since >= ls_ms(150));
     assert_memory_equal(text, "late", 4);
     close(peer);
     await_gone(&waiter);
-    ls_front_close(front);
 }
 
 static void p118_a_peer_that_sends_no_more_is_told(void **state)
 {
     (void)state;
-    struct ls_front *front = open_front();
-    struct waiter waiter;
+    static struct waiter waiter;
     char text[64];
-    int peer = hold(front, &waiter, WAIT_MS);
+    int peer = hold(&waiter, WAIT_MS);
     assert_int_equal(send(peer, "more", 4, 0), 4); /* which nobody reads */
     shutdown(peer, SHUT_WR);
     assert_int_equal(read_all(peer, text, sizeof text), 4);
     close(peer);
     await_gone(&waiter);
-    peer = hold(front, &waiter, WAIT_MS);
+    peer = hold(&waiter, WAIT_MS);
     close(peer);
     await_gone(&waiter);
-    ls_front_close(front);
 }
 
 static void p118_much_is_sent_as_the_peer_takes_it(void **state)
 {
     (void)state;
     static char sent[3000000], got[sizeof sent + 1];
-    struct ls_front *front = open_front();
-    struct waiter waiter;
+    static struct waiter waiter;
     for (size_t i = 0; i < sizeof sent; i++)
         sent[i] = (char)('a' + i % 23);
-    int peer = hold(front, &waiter, WAIT_MS);
+    int peer = hold(&waiter, WAIT_MS);
     answer(&waiter, sent, sizeof sent);
     assert_int_equal(read_all(peer, got, sizeof got), sizeof sent);
     assert_memory_equal(got, sent, sizeof sent);
     close(peer);
     await_gone(&waiter);
-    ls_front_close(front);
 }
 
 static void p118_a_peer_that_sends_without_end_delays_nobody(void **state)
 {
     (void)state;
-    struct ls_front *front = open_front();
-    struct waiter sends, other;
+    static struct waiter sends, other;
     char text[64];
-    int peer = hold(front, &sends, WAIT_MS), next = hold(front, &other, WAIT_MS);
+    int peer = hold(&sends, WAIT_MS), next = hold(&other, WAIT_MS);
     atomic_store(&endless, sends.fd);
     assert_int_equal(send(peer, "more", 4, 0), 4);
     answer(&sends, "first", 5);
@@ -205,18 +209,16 @@ static void p118_a_peer_that_sends_without_end_delays_nobody(void **state)
     atomic_store(&endless, -1);
     await_gone(&other);
     close(peer);
-    ls_front_close(front);
 }
 
 static void p118_the_front_ends_what_it_holds(void **state)
 {
     (void)state;
     static char much[3000000];
-    struct ls_front *front = open_front();
-    struct waiter waiting, writing;
-    int peers[] = {hold(front, &waiting, WAIT_MS), hold(front, &writing, WAIT_MS)};
+    static struct waiter waiting, writing;
+    int peers[] = {hold(&waiting, WAIT_MS), hold(&writing, WAIT_MS)};
     answer(&writing, much, sizeof much);
-    ls_front_close(front);
+    close_front(state);
     assert_int_equal(atomic_load(&waiting.gone), 1);
     assert_int_equal(atomic_load(&writing.gone), 1);
     close(peers[0]);
@@ -226,12 +228,12 @@ static void p118_the_front_ends_what_it_holds(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(p118_it_is_answered_by_anybody_and_ended),
-        cmocka_unit_test(p118_its_time_ends),
-        cmocka_unit_test(p118_a_peer_that_sends_no_more_is_told),
-        cmocka_unit_test(p118_much_is_sent_as_the_peer_takes_it),
-        cmocka_unit_test(p118_a_peer_that_sends_without_end_delays_nobody),
-        cmocka_unit_test(p118_the_front_ends_what_it_holds),
+        cmocka_unit_test_setup_teardown(p118_it_is_answered_by_anybody_and_ended, open_front, close_front),
+        cmocka_unit_test_setup_teardown(p118_its_time_ends, open_front, close_front),
+        cmocka_unit_test_setup_teardown(p118_a_peer_that_sends_no_more_is_told, open_front, close_front),
+        cmocka_unit_test_setup_teardown(p118_much_is_sent_as_the_peer_takes_it, open_front, close_front),
+        cmocka_unit_test_setup_teardown(p118_a_peer_that_sends_without_end_delays_nobody, open_front, close_front),
+        cmocka_unit_test_setup_teardown(p118_the_front_ends_what_it_holds, open_front, close_front),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,12 +4,8 @@
 
 static struct ls_front *open_front(uint64_t max_outbox, int64_t ping_ms, int missed_pings)
 {
-    struct ls_front_config config = {
-        .max_frame = (uint64_t)64 << 20, .max_outbox = max_outbox, .ping_ms = ping_ms, .missed_pings = missed_pings};
-    LS_ERR(err);
-    struct ls_front *front = ls_front_open(&config, &err);
-    assert_non_null(front);
-    return front;
+    return open_front_as(&(struct ls_front_config){
+        .max_frame = (uint64_t)64 << 20, .max_outbox = max_outbox, .ping_ms = ping_ms, .missed_pings = missed_pings});
 }
 
 static void test_begins_with_what_came_behind_the_head(void **state)
@@ -20,7 +16,8 @@ static void test_begins_with_what_came_behind_the_head(void **state)
     size_t len = peer_frame(0x81, "early", 5, &bytes);
     struct ls_ws_start start = {
         .answer = "HTTP/1.1 101 \r\n\r\n", .answer_len = 17, .first = (char *)bytes, .first_len = len - 2};
-    struct peer peer = {.fd = -1};
+    static struct peer peer;
+    peer = (struct peer){.fd = -1};
     peer_open_as(&peer, front, &start);
     peer_send_raw(&peer, bytes + len - 2, 2);
     while (peer.len < 17)
@@ -30,7 +27,6 @@ static void test_begins_with_what_came_behind_the_head(void **state)
     peer_expect(&peer, 0x81, "early", 5);
     peer_end(&peer);
     free(bytes);
-    ls_front_close(front);
 }
 
 /* A session may send, close or cut before the front has begun to read. */
@@ -42,7 +38,8 @@ static void test_ends_before_it_begins(void **state)
     for (int i = 0; i < 4; i++) {
         int fds[2];
         LS_ERR(err);
-        struct peer peer = {.fd = -1};
+        static struct peer peer;
+        peer = (struct peer){.fd = -1};
         assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
         peer.fd = fds[0];
         peer.ws = ls_ws_new(front, fds[1], &nothing, &peer_hooks, &peer, &err);
@@ -64,7 +61,6 @@ static void test_ends_before_it_begins(void **state)
         close(peer.fd);
     }
     poll(NULL, 0, 2500); /* beyond the time of a close handshake */
-    ls_front_close(front);
 }
 
 /* What a thread has that is not one of the loop's: a stack of another size. */
@@ -87,7 +83,8 @@ static void test_closing_the_front_handles_no_message(void **state)
     for (int i = 0; i < 200; i++) {
         int fds[2];
         LS_ERR(err);
-        struct peer peer = {.fd = -1};
+        static struct peer peer;
+        peer = (struct peer){.fd = -1};
         struct ls_front *front = open_front(0, 0, 0);
         unsigned char *bytes;
         size_t len = peer_frame(0x81, "early", 5, &bytes);
@@ -97,7 +94,7 @@ static void test_closing_the_front_handles_no_message(void **state)
         peer.ws = ls_ws_new(front, fds[1], &start, &hooks, &peer, &err);
         assert_non_null(peer.ws);
         assert_int_equal(ls_ws_begin(peer.ws, &err), 0);
-        ls_front_close(front);
+        close_front(state);
         free(bytes);
         peer_end(&peer);
         assert_int_equal(atomic_load(&peer.unkepts), 0);
@@ -109,7 +106,7 @@ static void test_pause(void **state)
 {
     (void)state;
     struct ls_front *front = open_front(0, 0, 0);
-    struct peer peer;
+    static struct peer peer;
     peer_open(&peer, front);
     peer.pause = true;
     for (int i = 0; i < 150; i++)
@@ -122,7 +119,6 @@ static void test_pause(void **state)
         ls_ws_resume(peer.ws);
     }
     peer_end(&peer);
-    ls_front_close(front);
 }
 
 /* One that is paused and cut ends all the same. */
@@ -130,7 +126,7 @@ static void test_cut_while_paused(void **state)
 {
     (void)state;
     struct ls_front *front = open_front(0, 0, 0);
-    struct peer peer;
+    static struct peer peer;
     peer_open(&peer, front);
     peer.pause = true;
     peer_send(&peer, 0x81, "stop", 4, 0);
@@ -144,7 +140,6 @@ static void test_cut_while_paused(void **state)
     ls_ws_close(peer.ws, 1000, "");
     ls_ws_resume(peer.ws);
     peer_end(&peer);
-    ls_front_close(front);
 }
 
 /* P69: a page that does not read is cut when too much waits; a large frame by itself is sent all the same. */
@@ -152,7 +147,7 @@ static void test_not_read(void **state)
 {
     (void)state;
     struct ls_front *front = open_front(1 << 20, 0, 0);
-    struct peer peer;
+    static struct peer peer;
     peer_open(&peer, front);
     size_t len = (size_t)8 << 20;
     char *data = calloc(1, len);
@@ -174,7 +169,6 @@ static void test_not_read(void **state)
     ls_bytes_unref(small);
     peer_end(&peer);
     free(data);
-    ls_front_close(front);
 }
 
 /* Pings from one that reads no pongs cost what they take, and end. */
@@ -182,7 +176,7 @@ static void test_pings_not_read(void **state)
 {
     (void)state;
     struct ls_front *front = open_front(1 << 16, 0, 0);
-    struct peer peer;
+    static struct peer peer;
     peer_open(&peer, front);
     for (int i = 0; i < 1000000 && peer_send(&peer, 0x89, "", 0, 0); i++)
         continue;
@@ -190,7 +184,6 @@ static void test_pings_not_read(void **state)
     assert_int_equal(atomic_load(&peer.kind), LS_WS_NOT_READ);
     assert_true(atomic_load(&peer.reserved_most) < 1 << 20);
     peer_end(&peer);
-    ls_front_close(front);
 }
 
 /* L5: no room for a message that comes whole: the next one is read; for one in pieces: it ends. */
@@ -198,7 +191,7 @@ static void test_no_room(void **state)
 {
     (void)state;
     struct ls_front *front = open_front(0, 0, 0);
-    struct peer peer;
+    static struct peer peer;
     size_t len = (size_t)4 << 20;
     char *data = calloc(1, len);
     memset(data, 'x', len);
@@ -215,7 +208,6 @@ static void test_no_room(void **state)
     assert_int_equal(atomic_load(&peer.unkepts), 2);
     peer_end(&peer);
     free(data);
-    ls_front_close(front);
 }
 
 /* P37: who announces much and sends little is given little. */
@@ -223,7 +215,7 @@ static void test_announces_much(void **state)
 {
     (void)state;
     struct ls_front *front = open_front(0, 0, 0);
-    struct peer peer;
+    static struct peer peer;
     peer_open(&peer, front);
     char *data = calloc(1, 100000);
     peer_send_raw(&peer, "\x82\xff\x00\x00\x00\x00\x04\x00\x00\x00mask", 14);
@@ -232,14 +224,13 @@ static void test_announces_much(void **state)
     assert_true(atomic_load(&peer.reserved_most) < 400000);
     peer_end(&peer);
     free(data);
-    ls_front_close(front);
 }
 
 static void test_pings(void **state)
 {
     (void)state;
     struct ls_front *front = open_front(0, 200, 0);
-    struct peer peer;
+    static struct peer peer;
     peer_open(&peer, front);
     for (int i = 0; i < 3; i++) {
         int64_t since = ls_now_ns();
@@ -249,21 +240,20 @@ static void test_pings(void **state)
     }
     WAIT_FOR(atomic_load(&peer.silents) >= 3);
     /* One that only sends, or is only sent to, is pinged, too: some proxies look at one way alone. */
-    int64_t until = ls_now_ns() + ls_ms(600);
-    while (ls_now_ns() < until) {
+    int64_t until = ls_now_ns() + ls_ms(DEADLINE_MS);
+    while (atomic_load(&peer.silents) < 5 && ls_now_ns() < until) {
         peer_send(&peer, 0x8a, "", 0, 0);
         poll(NULL, 0, 20);
     }
     assert_true(atomic_load(&peer.silents) >= 5);
     peer_end(&peer);
-    ls_front_close(front);
 }
 
 static void test_silent_peer_is_cut(void **state)
 {
     (void)state;
-    struct ls_front *front = open_front(0, 150, 3);
-    struct peer peer, live;
+    struct ls_front *front = open_front(0, 400, 3);
+    static struct peer peer, live;
     peer_open(&peer, front);
     peer_open(&live, front);
     int64_t begun = ls_now_ns();
@@ -271,13 +261,12 @@ static void test_silent_peer_is_cut(void **state)
         peer_send(&live, 0x8a, "", 0, 0);
         poll(NULL, 0, 20);
     }
-    assert_true(ls_now_ns() - begun >= ls_ms(600));
+    assert_true(ls_now_ns() - begun >= ls_ms(1600));
     assert_int_equal(atomic_load(&peer.kind), LS_WS_SILENT);
     assert_int_equal(atomic_load(&peer.silents), 3);
     assert_int_equal(atomic_load(&live.overs), 0);
     peer_end(&peer);
     peer_end(&live);
-    ls_front_close(front);
 }
 
 /* N10: the peer has 2 s to answer a close frame; `over` is told when it is cut. */
@@ -285,7 +274,7 @@ static void test_close_is_not_answered(void **state)
 {
     (void)state;
     struct ls_front *front = open_front(0, 0, 0);
-    struct peer peer;
+    static struct peer peer;
     peer_open(&peer, front);
     int64_t begun = ls_now_ns();
     ls_ws_close(peer.ws, 1001, "going");
@@ -293,14 +282,12 @@ static void test_close_is_not_answered(void **state)
     peer_expect(&peer, 0x88, "\x03\xe9going", 7);
     peer_send(&peer, 0x81, "still", 5, 0); /* is still given to the hook, whose answer goes nowhere */
     WAIT_FOR(atomic_load(&peer.messages) == 1);
-    assert_int_equal(atomic_load(&peer.overs), 0);
     WAIT_FOR(atomic_load(&peer.overs) == 1);
-    assert_true(ls_now_ns() - begun >= ls_ms(2000) && ls_now_ns() - begun < ls_ms(10000));
+    assert_true(ls_now_ns() - begun >= ls_ms(2000));
     assert_false(atomic_load(&peer.ended_well));
     size_t took = 0;
     assert_int_equal(peer_next(&peer, &took).head, -1);
     peer_end(&peer);
-    ls_front_close(front);
 }
 
 /* One that breaks the rules and then neither reads nor ends is rid of as well. */
@@ -308,7 +295,7 @@ static void test_refused_and_stays(void **state)
 {
     (void)state;
     struct ls_front *front = open_front(0, 0, 0);
-    struct peer peer;
+    static struct peer peer;
     peer_open(&peer, front);
     char *data = calloc(1, 65536);
     peer_send(&peer, 0xff, "", 0, 0);
@@ -318,7 +305,6 @@ static void test_refused_and_stays(void **state)
         continue;
     peer_end(&peer);
     free(data);
-    ls_front_close(front);
 }
 
 static void test_front_closes_first(void **state)
@@ -332,7 +318,7 @@ static void test_front_closes_first(void **state)
     peer_send(&peers[3], 0x81, "a", 1, 0);
     ls_ws_close(peers[4].ws, 1001, "");
     WAIT_FOR(atomic_load(&peers[3].messages) == 1);
-    ls_front_close(front);
+    close_front(state);
     for (int i = 0; i < 20; i++) {
         assert_int_equal(atomic_load(&peers[i].overs), 1);
         assert_int_equal(atomic_load(&peers[i].gones), 0);
@@ -348,29 +334,32 @@ static void test_slow_ones_hold_up_nobody(void **state)
 {
     (void)state;
     struct ls_front *front = open_front(0, 0, 0);
-    struct peer slow[3], quick;
-    for (int i = 0; i < 3; i++) {
+    static struct peer slow[3], quick;
+    for (int i = 0; i < 3; i++)
         peer_open(&slow[i], front);
-        slow[i].slow_ms = 300;
-    }
     peer_open(&quick, front);
     for (int round = 1; round <= 3; round++) {
-        int done = 0;
-        for (int i = 0; i < 3; i++)
+        for (int i = 0; i < 3; i++) {
+            atomic_store(&slow[i].hold, true);
             peer_send(&slow[i], 0x81, "slow", 4, 0);
-        for (; atomic_load(&slow[0].messages) < round && atomic_load(&slow[1].messages) < round; done++) {
+        }
+        for (int i = 0; i < 100; i++) { /* some while the slow ones begin, the others while all of them go on */
+            if (i == 50)
+                for (int k = 0; k < 3; k++)
+                    WAIT_FOR(atomic_load(&slow[k].held) == round);
             peer_send(&quick, 0x81, "quick", 5, 0);
             peer_expect(&quick, 0x81, "quick", 5);
         }
-        assert_true(done >= 3);
-        for (int i = 0; i < 3; i++)
+        for (int i = 0; i < 3; i++) {
+            assert_int_equal(atomic_load(&slow[i].messages), round - 1);
+            atomic_store(&slow[i].hold, false);
             peer_expect(&slow[i], 0x81, "slow", 4);
+        }
         assert_true(ls_front_threads(front) <= 4);
     }
     for (int i = 0; i < 3; i++)
         peer_end(&slow[i]);
     peer_end(&quick);
-    ls_front_close(front);
 }
 
 static void *send_many(void *ctx)
@@ -388,7 +377,7 @@ static void test_threads_send(void **state)
 {
     (void)state;
     struct ls_front *front = open_front(0, 0, 0);
-    struct peer peer;
+    static struct peer peer;
     pthread_t threads[4];
     peer_open(&peer, front);
     for (int i = 0; i < 4; i++)
@@ -398,7 +387,6 @@ static void test_threads_send(void **state)
     for (int i = 0; i < 4; i++)
         pthread_join(threads[i], NULL);
     peer_end(&peer);
-    ls_front_close(front);
 }
 
 /* N6: compressed both ways, beyond 1 KiB; small ones are not. */
@@ -407,7 +395,8 @@ static void test_compressed(void **state)
     (void)state;
     struct ls_front *front = open_front(0, 0, 0);
     struct ls_ws_start start = {.deflate = 15};
-    struct peer peer = {.fd = -1};
+    static struct peer peer;
+    peer = (struct peer){.fd = -1};
     size_t took = 0;
     char text[4000];
     memset(text, 'z', sizeof text);
@@ -437,29 +426,28 @@ static void test_compressed(void **state)
     memmove(peer.in, peer.in + took, peer.len -= took);
     peer_expect_close(&peer, 1007);
     peer_end(&peer);
-    ls_front_close(front);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_begins_with_what_came_behind_the_head),
-        cmocka_unit_test(test_ends_before_it_begins),
-        cmocka_unit_test(test_closing_the_front_handles_no_message),
-        cmocka_unit_test(test_pause),
-        cmocka_unit_test(test_cut_while_paused),
-        cmocka_unit_test(test_not_read),
-        cmocka_unit_test(test_pings_not_read),
-        cmocka_unit_test(test_no_room),
-        cmocka_unit_test(test_announces_much),
-        cmocka_unit_test(test_pings),
-        cmocka_unit_test(test_silent_peer_is_cut),
-        cmocka_unit_test(test_close_is_not_answered),
-        cmocka_unit_test(test_refused_and_stays),
-        cmocka_unit_test(test_front_closes_first),
-        cmocka_unit_test(test_slow_ones_hold_up_nobody),
-        cmocka_unit_test(test_threads_send),
-        cmocka_unit_test(test_compressed),
+        cmocka_unit_test_teardown(test_begins_with_what_came_behind_the_head, close_front),
+        cmocka_unit_test_teardown(test_ends_before_it_begins, close_front),
+        cmocka_unit_test_teardown(test_closing_the_front_handles_no_message, close_front),
+        cmocka_unit_test_teardown(test_pause, close_front),
+        cmocka_unit_test_teardown(test_cut_while_paused, close_front),
+        cmocka_unit_test_teardown(test_not_read, close_front),
+        cmocka_unit_test_teardown(test_pings_not_read, close_front),
+        cmocka_unit_test_teardown(test_no_room, close_front),
+        cmocka_unit_test_teardown(test_announces_much, close_front),
+        cmocka_unit_test_teardown(test_pings, close_front),
+        cmocka_unit_test_teardown(test_silent_peer_is_cut, close_front),
+        cmocka_unit_test_teardown(test_close_is_not_answered, close_front),
+        cmocka_unit_test_teardown(test_refused_and_stays, close_front),
+        cmocka_unit_test_teardown(test_front_closes_first, close_front),
+        cmocka_unit_test_teardown(test_slow_ones_hold_up_nobody, close_front),
+        cmocka_unit_test_teardown(test_threads_send, close_front),
+        cmocka_unit_test_teardown(test_compressed, close_front),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
