@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 
 #include "front/front_internal.h"
 #include "front_peer.h"
@@ -301,6 +302,39 @@ static void N2_a_unix_socket_tells_whose_program_it_is(void **state)
     rmdir(dir);
 }
 
+static int64_t cpu_ns(void)
+{
+    struct timespec used;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+    return ls_ms((int64_t)used.tv_sec * 1000) + used.tv_nsec;
+}
+
+/* An end with more to read than the other one takes is not asked again and again. */
+static void N2_a_side_that_does_not_read_costs_nothing(void **state)
+{
+    (void)state;
+    static const char some[65536];
+    struct rig rig;
+    int port;
+    start(&rig, "::1", 0);
+    for (int floods = 0; floods < 2; floods++) {
+        int ends[2] = {connect_to("::1", rig.port), -1};
+        char byte;
+        send_all(ends[0], "x", 1);
+        ends[1] = take(&rig, &port);
+        assert_int_equal(read_to(ends[1], &byte, 1), 1);
+        struct pollfd room = {.fd = ends[floods], .events = POLLOUT};
+        while (poll(&room, 1, 500) > 0)
+            assert_true(send(ends[floods], some, sizeof some, MSG_DONTWAIT | MSG_NOSIGNAL) > 0);
+        int64_t before = cpu_ns();
+        usleep(500000); /* what is measured */
+        assert_in_range(cpu_ns() - before, 0, ls_ms(100));
+        close(ends[0]);
+        close(ends[1]);
+    }
+    stop(&rig);
+}
+
 /* The front is closed while connections come, say nothing, say much and end. */
 static void N2_closing_ends_all_of_them(void **state)
 {
@@ -326,6 +360,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(N2_bytes_go_both_ways_and_the_peer_is_known),
         cmocka_unit_test(N2_a_side_that_is_slow_holds_up_the_other_and_loses_nothing),
+        cmocka_unit_test(N2_a_side_that_does_not_read_costs_nothing),
         cmocka_unit_test(N2_who_sends_no_more_is_answered_still),
         cmocka_unit_test(N2_a_reset_of_either_end_is_one_of_the_other),
         cmocka_unit_test(N2_nobody_listens_inside),
