@@ -344,8 +344,7 @@ static void carry(struct ls__relay *relay, bool up, bool down)
     if ((up || down) && !relay->posted) relay->posted = ls__loop_post(relay->loop, &relay->more);
     watch(relay, &relay->outer, &relay->outer_events,
           (relay->up.len == 0 && !relay->outer_over ? relay->read_wants : 0) | relay->write_wants);
-    watch(relay, &relay->inner, &relay->inner_events,
-          (relay->down.len == 0 ? relay->in_wants : 0) | relay->up_wants);
+    watch(relay, &relay->inner, &relay->inner_events, (relay->down.len == 0 ? relay->in_wants : 0) | relay->up_wants);
     time_ends(relay);
     if (relay->broken) end(relay);
 }

@@ -35,6 +35,12 @@ static bool is_scarce(const struct ls_web *web)
     return web->workers - atomic_load(&web->held) <= FEW;
 }
 
+/* A port of civetweb's; of what the front carries a head may be half as well. */
+static bool is_ours(const struct ls_web *web, int port)
+{
+    return port == web->http_port || port == web->inner_port;
+}
+
 /* Called with bodies_lock held. */
 static bool is_served(const struct ls_web *web, const struct sockaddr_in *peer)
 {
@@ -73,7 +79,7 @@ void ls_http_heads_look(void *ctx)
         struct sockaddr_in peer, self;
         socklen_t peer_len = sizeof peer, self_len = sizeof self;
         if (getsockname(fd, (struct sockaddr *)&self, &self_len) == 0 && self.sin_family == AF_INET &&
-            ntohs(self.sin_port) == web->http_port && getpeername(fd, (struct sockaddr *)&peer, &peer_len) == 0 &&
+            is_ours(web, ntohs(self.sin_port)) && getpeername(fd, (struct sockaddr *)&peer, &peer_len) == 0 &&
             is_late(web, fd, &peer, now))
             shutdown(fd, SHUT_RD);
     }

@@ -1,6 +1,7 @@
 /** What the server listens on besides one IPv4 address: IPv6, several --host, Unix sockets, TLS (net.md N2, N4, N5). */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import {
   chmodSync, existsSync, mkdtempSync, readFileSync, readdirSync, readlinkSync, renameSync, rmSync, statSync, writeFileSync,
 } from 'node:fs';
@@ -380,6 +381,18 @@ test('N4 with descriptors used up, accepting goes on when one is free, and does 
   assert.ok(ticks() - before < 20, `${ticks() - before} ticks in a second`);
   for (const socket of sockets) socket.destroy();
   await until(async () => (await server.fetch('/a.txt').catch(() => ({}))).status === 200, 'an answer', 20000);
+  await server.stop();
+});
+
+test('N4 half-open requests by what is carried keep nobody out', async () => {
+  const server = await Server.start(FILES, ['--host', '::1', '--http-workers', '8']);
+  const sockets = Array.from({ length: 60 }, () => net.connect({ port: server.port, host: '::1' }).on('error', () => {}));
+  for (const socket of sockets) socket.write('GET / HTTP/1.1\r\nHost: local');
+  await Promise.all(sockets.map((socket) => once(socket, 'connect')));
+  const begun = performance.now();
+  assert.equal((await server.fetch('/a.txt')).status, 200);
+  assert.ok(performance.now() - begun < 20000, `after ${performance.now() - begun} ms; a head alone has 10 s`);
+  for (const socket of sockets) socket.destroy();
   await server.stop();
 });
 
