@@ -243,8 +243,10 @@ struct ls_reply {
     int status;
     const char *type;      /* Content-Type, NULL = none */
     struct ls_buf headers; /* complete lines */
-    const void *body;      /* borrowed; NULL = the caller writes it behind the head */
+    const void *body;      /* borrowed; NULL = it is the file's, or the caller writes it behind the head */
     size_t len;
+    int fd; /* a file, borrowed, whose first bytes go with the head; -1 = none */
+    off_t from;
 };
 
 /** An answer without body; ls_reply_send() ends it. */
@@ -252,7 +254,8 @@ void ls_reply_init(struct ls_reply *reply, int status, const char *type);
 /** One more header line. */
 void ls_reply_header(struct ls_reply *reply, const char *name, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-/** Write it (without body for HEAD) and release. @return the status */
+/** Write it (without body for HEAD) and release. Of a file `from` and `len` say afterwards what is left to be written
+ * behind it; nothing is, if the connection is broken. @return the status */
 int ls_reply_send(struct ls_reply *reply, struct mg_connection *http);
 /** The header of an answer 200 that comes when the request's thread has gone on, and that ends the connection: appended
  * to `lines`; releases. */

@@ -282,8 +282,10 @@ static int send_content(struct ls_request *request, const struct content *conten
     if (range > 0)
         ls_reply_header(&reply, "Content-Range", "bytes %" PRIu64 "-%" PRIu64 "/%" PRIu64, from, to, content->len);
     reply.len = content->len == 0 ? 0 : to - from + 1;
+    reply.fd = content->fd;
+    reply.from = (off_t)from;
     int status = ls_reply_send(&reply, request->http);
-    if (!request->head) stream_file(request, content->fd, from, reply.len);
+    if (!request->head) stream_file(request, content->fd, (uint64_t)reply.from, reply.len);
     return status;
 }
 

@@ -52,6 +52,22 @@ test('N2 several --host on one port: pages and WebSockets over IPv6, and another
   await server.stop();
 });
 
+test('N2 the head of an answer and the beginning of its file go out together, so carrying them is one turn', async () => {
+  const server = await Server.start(FILES);
+  const body = (bytes) => bytes.subarray(bytes.indexOf('\r\n\r\n') + 4);
+  for (const [range, len] of [['5-20484', 20480], ['0-65535', 65536], ['0-65536', 65537], ['1-', (3 << 20) - 1]]) {
+    const parts = [], socket = net.connect(server.port, '127.0.0.1').on('data', (part) => parts.push(part));
+    socket.write(`GET /large.bin HTTP/1.1\r\nHost: localhost\r\nRange: bytes=${range}\r\n\r\n`);
+    await until(() => body(Buffer.concat(parts)).length >= len, 'the whole answer');
+    assert.ok(body(Buffer.concat(parts)).equals(FILES['html/large.bin'].subarray(0, len)), range);
+    const { stdout } = spawnSync('ss', ['-tinH', `dport = :${server.port} and sport = :${socket.localPort}`], { encoding: 'utf8' });
+    const packets = Number(/ data_segs_in:(\d+)/.exec(stdout ?? '')?.[1] ?? 1); // where the system tells
+    assert.ok(len > 65000 || packets === 1, `${packets} packets`);
+    socket.destroy();
+  }
+  await server.stop();
+});
+
 test('N2 P37 a message of some MB goes both ways over IPv6, and a page hears 1001 when the server stops', async () => {
   const server = await Server.start(FILES, ['--host', '::1']);
   assert.equal(server.ready.url, `http://[::1]:${server.port}/`);
