@@ -28,6 +28,8 @@
 enum { AT_ONCE = 2, MOST_WAITING = 8, FAILURES = 5, WINDOW_S = 60, PLACES = 1024, PROBES = 8 };
 enum { COOKIE_S = 24 * 3600, MAX_PAIR = 384, USER = sizeof((struct ls_rights *)NULL)->user };
 
+#define REST_NS ls_ms(60000) /* between two lines that the file cannot be read */
+
 struct user {
     char *name, *hash; /* owned */
 };
@@ -54,6 +56,7 @@ struct ls_login {
     struct timespec changed; /* of the file */
     ino_t inode;
     off_t size;
+    int64_t told_ns; /* when the log last said that it cannot be read; 0 = it could be */
     int hashing, waiting;
     struct failures failures[PLACES];
 };
@@ -128,6 +131,7 @@ static int read_file(struct ls_login *login, struct ls_err *err)
         return err->code;
     }
     free_users(login->users, login->count);
+    login->told_ns = 0;
     login->users = users;
     login->count = count;
     login->cap = cap;
@@ -138,12 +142,20 @@ static int read_file(struct ls_login *login, struct ls_err *err)
 static void look_for_change(struct ls_login *login)
 {
     struct stat info;
+    int64_t now = ls_now_ns();
     if (stat(login->file, &info) < 0) return; /* between a removal and the new one, say */
     if (info.st_ino == login->inode && info.st_size == login->size && info.st_mtim.tv_sec == login->changed.tv_sec &&
         info.st_mtim.tv_nsec == login->changed.tv_nsec)
         return;
     LS_ERR(err);
-    if (read_file(login, &err) < 0) ls_log(0, "%s What it said before still counts.", ls_err_text(&err));
+    if (!S_ISREG(info.st_mode)) /* opening a pipe would hold up everybody */
+        ls_fail(&err, LS_EIO, "The file %s of --auth is no file any more.", login->file);
+    else if (read_file(login, &err) == 0)
+        return;
+    /* What cannot be read is tried with each request. */
+    if (err.code == LS_EIO && login->told_ns != 0 && now - login->told_ns < REST_NS) return;
+    if (err.code == LS_EIO) login->told_ns = now;
+    ls_log(0, "%s What it said before still counts.", ls_err_text(&err));
 }
 
 /* The hash of a user, into a buffer. @return false: there is no such user, and it is another one's */

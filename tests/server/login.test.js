@@ -1,6 +1,8 @@
 /** Logins with name and password (N22). */
 import assert from 'node:assert/strict';
-import { chmodSync, mkdtempSync, renameSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { chmodSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
@@ -159,6 +161,26 @@ test('N22 the file is read again when it changes: a new password ends what the o
   writeFileSync(own, `ann:${SOUTH}\n`);
   await until(async () => (await status(car)) === 401, 'the end of a user');
   await changing.stop();
+});
+
+test('N22 a file that cannot be read any more is told once a minute, and what it said still counts', async () => {
+  const own = path.join(folder, 'lost'), other = net.createServer();
+  writeFileSync(own, `car:${CAR}\n`);
+  const server = await Server.start({ 'lua/main.lua': APP, 'html/a.txt': 'a' }, ['--auth', own]);
+  const status = async (headers) => (await server.get('/a.txt', { ...somebody(), ...headers })).status;
+  const lines = () => server.logs().filter((line) => /--auth .*What it said before still counts\./.test(line));
+  rmSync(own);
+  await new Promise((resolve) => { other.listen(own, resolve); });
+  for (let i = 0; i < 5; i++) assert.equal(await status(basic('car', 'five')), 200);
+  await until(() => lines().length > 0, 'a line about the file');
+  await new Promise((resolve) => { other.close(resolve); });
+  assert.equal(spawnSync('mkfifo', [own]).status, 0);
+  assert.equal(await status(basic('car', 'five')), 200, 'nobody waits for a pipe');
+  rmSync(own);
+  writeFileSync(own, `ann:${SOUTH}\n`);
+  await until(async () => (await status(basic('ann', 'south'))) === 200, 'the file of now');
+  assert.equal(lines().length, 1, lines().join('\n'));
+  await server.stop();
 });
 
 test('N22 a file that cannot be used ends the start, with what to do', async () => {
