@@ -251,7 +251,7 @@ async function walk(at, outside, headers) {
   assert.equal(root.status, 302, root.body);
   const where = new URL(root.headers.location, 'http://public/tool/').pathname;
   assert.match(where, /^\/tool\/[0-9a-f]{32}$/);
-  for (const place of [where, `${where}/`, `${where}/a/b`]) {
+  for (const place of [where, `${where}/`, `${where}/a/b`, `${where}/any/deep/path`, `${where}/any/deep/path/`]) {
     const page = await at.get(outside(place), browser);
     assert.equal(page.status, 200);
     const entry = new URL(/src="([^"]*)"/.exec(page.body)[1], `http://public${place}`).pathname;
