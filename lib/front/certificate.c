@@ -18,6 +18,7 @@
 #include "base/alloc.h"
 #include "base/array.h"
 #include "base/buf.h"
+#include "base/log.h"
 #include "front/front_internal.h"
 #include "front/openssl.h"
 
@@ -89,21 +90,43 @@ static bool has_names(X509 *certificate, const char *const *names)
     return true;
 }
 
-static bool is_good(const char *path, const char *const *names)
+/* @param damaged  out: it is not what write_file() makes */
+static bool is_good(const char *path, const char *const *names, bool *damaged)
 {
     const struct ls__openssl *lib = ls__openssl();
     int days = 0, seconds = 0;
     struct stat info;
-    if (stat(path, &info) < 0 || info.st_uid != geteuid() || (info.st_mode & 077) != 0) return false;
+    *damaged = false;
+    if (stat(path, &info) < 0 || !S_ISREG(info.st_mode) || info.st_uid != geteuid() || (info.st_mode & 077) != 0)
+        return false;
     BIO *file = lib->BIO_new_file(path, "r");
-    X509 *certificate = file ? lib->PEM_read_bio_X509(file, NULL, NULL, NULL) : NULL;
-    bool good = certificate && has_names(certificate, names) &&
+    if (!file) return false;
+    /* With a password of its own, so that OpenSSL does not ask for one. */
+    EVP_PKEY *key = lib->PEM_read_bio_PrivateKey(file, NULL, NULL, (char[]){""});
+    X509 *certificate = key ? lib->PEM_read_bio_X509(file, NULL, NULL, NULL) : NULL;
+    *damaged = !certificate || lib->X509_check_private_key(certificate, key) != 1;
+    bool good = !*damaged && has_names(certificate, names) &&
                 lib->ASN1_TIME_diff(&days, &seconds, NULL, lib->X509_get0_notAfter(certificate)) == 1 &&
                 days >= LS_CERTIFICATE_SPARE_DAYS;
     if (certificate) lib->X509_free(certificate);
-    if (file) lib->BIO_free(file);
+    if (key) lib->EVP_PKEY_free(key);
+    lib->BIO_free(file);
     lib->ERR_clear_error();
     return good;
+}
+
+/* It may be somebody's own, so it goes on under another name, where the next one of its kind takes its place. */
+static void set_aside(const char *path)
+{
+    struct ls_buf aside = LS_BUF_INIT;
+    ls_buf_printf(&aside, "%s.damaged", path);
+    const char *name = ls_buf_text(&aside);
+    bool kept = !ls_buf_failed(&aside) && rename(path, name) == 0;
+    if (kept)
+        ls_log(0, "The certificate %s cannot be used; it is kept as %s, and a new one is made.", path, name);
+    else
+        ls_log(0, "The certificate %s cannot be used; a new one takes its place.", path);
+    ls_buf_release(&aside);
 }
 
 /* --- making one --- */
@@ -187,10 +210,12 @@ int ls__certificate_keep(const char *path, const char *const *names, struct ls_e
     struct names all = {NULL, 0, 0};
     bool collected = collect(&all, names);
     const char *const *list = (const char *const *)all.items;
-    bool good = collected && is_good(path, list);
+    bool damaged = false, good = collected && is_good(path, list, &damaged);
     EVP_PKEY *key = collected && !good ? lib->EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-256") : NULL;
     X509 *certificate = key ? lib->X509_new() : NULL;
-    int rc = good ? 0 : certificate && fill(certificate, key, list) ? write_file(path, key, certificate) : ENOMEM;
+    int rc = good || (certificate && fill(certificate, key, list)) ? 0 : ENOMEM;
+    if (rc == 0 && damaged) set_aside(path);
+    if (rc == 0 && !good) rc = write_file(path, key, certificate);
     for (size_t i = 0; i < all.count; i++)
         ls_free(all.items[i]);
     ls_free(all.items);

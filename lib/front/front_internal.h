@@ -307,7 +307,8 @@ void ls__tls_end(struct ssl_st *ssl);
 
 enum { LS_CERTIFICATE_DAYS = 365, LS_CERTIFICATE_SPARE_DAYS = 30 };
 
-/** See that `path` has a self-signed certificate for `names`, and its key, that does not end soon. OpenSSL is loaded.
+/** See that `path` has a self-signed certificate for `names`, and its key, that does not end soon. One that is damaged
+ * is set aside as `PATH.damaged`, which the log says. OpenSSL is loaded.
  * @return 0, or LS_EIO, LS_ENOMEM and err. Any thread, one at a time. */
 int ls__certificate_keep(const char *path, const char *const *names, struct ls_err *err);
 

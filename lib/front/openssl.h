@@ -40,6 +40,7 @@
     X(EVP_PKEY_Q_keygen)                                                                                               \
     X(EVP_PKEY_free)                                                                                                   \
     X(EVP_sha256)                                                                                                      \
+    X(PEM_read_bio_PrivateKey)                                                                                         \
     X(PEM_read_bio_X509)                                                                                               \
     X(PEM_write_bio_X509)                                                                                              \
     X(PEM_write_bio_PrivateKey)                                                                                        \
@@ -51,6 +52,7 @@
     X(X509_add_ext)                                                                                                    \
     X(X509_check_host)                                                                                                 \
     X(X509_check_ip_asc)                                                                                               \
+    X(X509_check_private_key)                                                                                          \
     X(X509_digest)                                                                                                     \
     X(X509_free)                                                                                                       \
     X(X509_get0_notAfter)                                                                                              \

@@ -226,6 +226,33 @@ test('N5 --https makes a certificate once, keeps it for its user, and says its f
   await third.stop();
 });
 
+test('N5 a kept certificate that is damaged or half written is set aside, and a new one made', async () => {
+  const file = path.join(state, 'lsess', 'https.pem'), aside = `${file}.damaged`;
+  const first = await Server.start(FILES, ['--https'], { env });
+  const whole = readFileSync(file, 'utf8'), at = whole.indexOf('-----BEGIN CERTIFICATE');
+  await first.stop();
+  const foreign = spawnSync('openssl', ['genpkey', '-algorithm', 'EC', '-pkeyopt', 'ec_paramgen_curve:P-256'], { encoding: 'utf8' }).stdout;
+  for (const [what, text] of [
+    ['empty', ''], ['cut in its key', whole.slice(0, 60)], ['without a certificate', whole.slice(0, at)],
+    ['cut in its certificate', whole.slice(0, at + 200)], ['with a damaged key', whole.replace(/(.{30})\n-----END P/, 'x\n-----END P')],
+    ['with a damaged certificate', whole.slice(0, at + 80) + whole.slice(at + 120)], ['with another key', foreign + whole.slice(at)],
+    ['zeros', '\0'.repeat(whole.length)],
+  ]) {
+    assert.notEqual(text, whole, what);
+    writeFileSync(file, text, { mode: 0o600 });
+    const server = await Server.start(FILES, ['--https'], { env });
+    assert.equal((await handshake(server)).fingerprint, server.ready.fingerprint, what);
+    assert.equal(readFileSync(aside, 'utf8'), text, what);
+    assert.deepEqual([file, aside].map((one) => statSync(one).mode & 0o777), [0o600, 0o600], what);
+    const lines = server.logs().filter((line) => /certificate/.test(line));
+    assert.deepEqual(lines, [`The certificate ${file} cannot be used; it is kept as ${aside}, and a new one is made.`], what);
+    await server.stop();
+  }
+  const again = await Server.start(FILES, ['--https'], { env });
+  assert.deepEqual(again.logs().filter((line) => /certificate/.test(line)), []);
+  await again.stop();
+});
+
 const tlsWay = (server, host = '127.0.0.1') => ({ secure: true, host, port: server.port, headers: { Host: `${host}:${server.port}` } });
 
 const openssl = (server, ...options) =>
