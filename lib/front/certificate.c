@@ -37,9 +37,10 @@ struct names {
 
 static bool add_name(struct names *names, const char *name)
 {
+    size_t len = strcspn(name, "%"); /* the interface of a link-local address means something on one machine only */
     for (size_t i = 0; i < names->count; i++)
-        if (strcmp(names->items[i], name) == 0) return true;
-    char *copy = ls_strdup(name);
+        if (strncmp(names->items[i], name, len) == 0 && names->items[i][len] == '\0') return true;
+    char *copy = ls_strndup(name, len);
     if (!copy || !LS_RESERVE(names->items, names->count + 2, names->cap)) {
         ls_free(copy);
         return false;

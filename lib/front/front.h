@@ -164,7 +164,8 @@ void ls_held_answer(struct ls_held *held, struct ls_buf *text);
 
 struct ls_tls;
 
-/** Bind and listen. @param address  numeric, of either family; an IPv6 one takes no IPv4 connections
+/** Bind and listen. @param address  numeric, of either family; an IPv6 one takes no IPv4 connections, and a link-local
+ * one names its interface (`fe80::1%eth0`)
  * @param port  0 = any free one; out: the one that is bound
  * @return the descriptor, owned, close(); or -errno. Any thread. */
 int ls_listen_tcp(const char *address, int *port);

@@ -7,7 +7,9 @@
  * Threads: a loop's for accepting. */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <net/if.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -42,13 +44,17 @@ static socklen_t fill_address(struct sockaddr_storage *where, const char *addres
 {
     struct sockaddr_in *v4 = (struct sockaddr_in *)where;
     struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)where;
+    size_t len = strcspn(address, "%"); /* behind it the interface of a link-local address */
+    char bare[INET6_ADDRSTRLEN];
     memset(where, 0, sizeof *where);
     if (inet_pton(AF_INET, address, &v4->sin_addr) == 1) {
         v4->sin_family = AF_INET;
         v4->sin_port = htons((uint16_t)port);
         return sizeof *v4;
     }
-    if (inet_pton(AF_INET6, address, &v6->sin6_addr) != 1) return 0;
+    snprintf(bare, sizeof bare, "%.*s", len < sizeof bare ? (int)len : 0, address);
+    if (inet_pton(AF_INET6, bare, &v6->sin6_addr) != 1) return 0;
+    if (address[len] == '%') v6->sin6_scope_id = if_nametoindex(address + len + 1);
     v6->sin6_family = AF_INET6;
     v6->sin6_port = htons((uint16_t)port);
     return sizeof *v6;
@@ -104,8 +110,10 @@ int ls_listen_unix(const char *path, struct ls_err *err)
     if (asking >= 0) close(asking);
     if (rc == 0) {
         mode_t mask = umask(0177); /* nobody may connect before a mode is set */
-        rc = bind(fd, (struct sockaddr *)&where, sizeof where) < 0 || listen(fd, BACKLOG) < 0 ? -errno : 0;
+        bool bound = bind(fd, (struct sockaddr *)&where, sizeof where) == 0;
+        rc = bound && listen(fd, BACKLOG) == 0 ? 0 : -errno;
         umask(mask);
+        if (rc < 0 && bound) unlink(path);
         if (rc < 0) rc = ls_fail(err, LS_EIO, "The socket %s cannot be opened: %s.", path, strerror(-rc));
     }
     if (rc == 0) return fd;

@@ -8,6 +8,7 @@
  * Threads: main. */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <net/if.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -40,7 +41,7 @@ static const char UNIX[] = "unix:";
 static int resolve(struct ls_server *server, struct listening *item, struct ls_err *err)
 {
     struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE}, *list = NULL;
-    char text[INET6_ADDRSTRLEN] = "";
+    char text[INET6_ADDRSTRLEN + IF_NAMESIZE] = ""; /* a link-local one names its interface */
     bool loopback = false;
     int rc = getaddrinfo(item->given, NULL, &hints, &list);
     if (rc != 0)
@@ -50,14 +51,11 @@ static int resolve(struct ls_server *server, struct listening *item, struct ls_e
     for (struct addrinfo *one = list; one && item->six; one = one->ai_next) {
         const struct in_addr *v4 = &((struct sockaddr_in *)one->ai_addr)->sin_addr;
         const struct in6_addr *v6 = &((struct sockaddr_in6 *)one->ai_addr)->sin6_addr;
-        if (one->ai_family == AF_INET) {
-            inet_ntop(AF_INET, v4, text, sizeof text);
-            loopback = (ntohl(v4->s_addr) >> 24) == 127;
-            item->six = false;
-        } else if (one->ai_family == AF_INET6 && text[0] == '\0') {
-            inet_ntop(AF_INET6, v6, text, sizeof text);
-            loopback = IN6_IS_ADDR_LOOPBACK(v6);
-        }
+        bool six = one->ai_family == AF_INET6;
+        if (six ? text[0] != '\0' : one->ai_family != AF_INET) continue;
+        getnameinfo(one->ai_addr, one->ai_addrlen, text, sizeof text, NULL, 0, NI_NUMERICHOST);
+        loopback = six ? IN6_IS_ADDR_LOOPBACK(v6) : (ntohl(v4->s_addr) >> 24) == 127;
+        item->six = six;
     }
     freeaddrinfo(list);
     server->web.loopback &= loopback;

@@ -52,6 +52,27 @@ test('N2 several --host on one port: pages and WebSockets over IPv6, and another
   await server.stop();
 });
 
+test('N2 N5 a link-local address is one of the interface that is named with it', async (t) => {
+  const found = Object.entries(os.networkInterfaces()).flatMap(([name, list]) =>
+    list.filter(({ address }) => /^fe80:/.test(address)).map(({ address }) => [address, name]))[0];
+  if (!found) return t.skip('no interface has a link-local address');
+  const [address, name] = found, host = found.join('%');
+  for (const secure of [false, true]) {
+    const server = await Server.start(FILES, ['--host', '127.0.0.1', '--host', host, ...(secure ? ['--https'] : [])], { env });
+    assert.deepEqual(server.ready.urls, [`http${secure ? 's' : ''}://[${host}]:${server.port}/`]);
+    for (const Host of [`[${address}]:${server.port}`, `[${host}]:${server.port}`]) {
+      const answer = await ask({ secure, host, port: server.port, path: '/a.txt', headers: { Host } });
+      assert.deepEqual([answer.status, String(answer.body)], [200, 'text'], Host);
+    }
+    await server.stop();
+  }
+  const names = spawnSync('openssl', ['x509', '-noout', '-ext', 'subjectAltName', '-in', pem], { encoding: 'utf8' }).stdout;
+  assert.ok(!names.includes(name) && /IP Address:FE80:/.test(names), names);
+  const none = ['--port', '0', '--host', 'fe80::1%nosuch'];
+  const { code, output } = await new Program(['serve', makeSite(FILES), ...none]).result();
+  assert.deepEqual([code, /The address 'fe80::1%nosuch' of --host cannot be resolved/.test(output)], [1, true], output);
+});
+
 test('N2 the head of an answer and the beginning of its file go out together, so carrying them is one turn', async () => {
   const server = await Server.start(FILES);
   const body = (bytes) => bytes.subarray(bytes.indexOf('\r\n\r\n') + 4);
