@@ -53,7 +53,9 @@ void ls_http_bodies_look(void *ctx)
         }
     }
     pthread_mutex_unlock(&web->bodies_lock);
-    if (next != INT64_MAX) ls_alarm_set(&web->bodies_late, next);
+    /* One that begins before then sets no alarm of its own. */
+    int64_t least = now + ls_ms(web->body_ms);
+    if (next != INT64_MAX) ls_alarm_set(&web->bodies_late, next < least ? next : least);
 }
 
 void ls__body_begin(struct ls_web *web, struct ls__body *body, const struct mg_request_info *info)

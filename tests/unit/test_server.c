@@ -342,6 +342,32 @@ static void test_P22a_a_body_has_a_limited_time_and_more_for_what_has_come(void 
     finish(&fixture);
 }
 
+/* What is looked at late itself, since much of it has come, is no reason to look late at others. */
+static void test_P22a_a_large_body_gives_no_time_to_others(void **state)
+{
+    (void)state;
+    static const char part[65536];
+    struct fixture fixture;
+    struct ls_server_config config;
+    char id[33], head[256], text[4096];
+    prepare(&fixture, &config);
+    config.body_ms = 300;
+    start(&fixture, &config);
+    make_session(fixture.ready.port, id);
+    snprintf(head, sizeof head, "POST /api/get?session=%s HTTP/1.1\r\nHost: localhost\r\nContent-Length: %zu\r\n\r\n",
+             id, 64 * sizeof part + 1);
+    int fd = connect_to(fixture.ready.port);
+    assert_int_equal(send(fd, head, strlen(head), 0), (ssize_t)strlen(head));
+    for (int i = 0; i < 64; i++)
+        assert_int_equal(send(fd, part, sizeof part, MSG_NOSIGNAL), (ssize_t)sizeof part);
+    poll(NULL, 0, 600); /* it has been looked at: 4 MiB are good for a minute */
+    snprintf(head, sizeof head,
+             "POST /api/get?session=%s HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n", id);
+    assert_in_range(trickle(fixture.ready.port, head, 200, text, sizeof text), 290, 9000);
+    close(fd);
+    finish(&fixture);
+}
+
 static void test_the_second_server_of_a_site_is_refused_C3(void **state)
 {
     (void)state;
@@ -401,6 +427,7 @@ int main(void)
         cmocka_unit_test(test_P25_an_api_client_ends_some_time_after_its_last_request),
         cmocka_unit_test(test_N20_a_session_that_nobody_joins_ends_soon),
         cmocka_unit_test(test_P22a_a_body_has_a_limited_time_and_more_for_what_has_come),
+        cmocka_unit_test(test_P22a_a_large_body_gives_no_time_to_others),
         cmocka_unit_test(test_the_second_server_of_a_site_is_refused_C3),
         cmocka_unit_test(test_opening_and_stopping_again_and_again_leaves_nothing),
         cmocka_unit_test(test_a_folder_that_is_no_site_is_refused_C2),
