@@ -468,8 +468,9 @@ static void P105_create_and_destroy_of_100000_in_one_frame(void **state)
     assert_int_equal(ls_tracker_count(ls_backend_tracker(t.backend)), before);
     assert_int_equal(page->count, 1);
     size_t notices = 0;
-    for (const char *at = ls_buf_text(&page->frames); (at = strstr(at, "\"destroy\"")); at++)
-        notices++;
+    /* Not by strstr: the address sanitizer's looks for the end of the text at each call, for minutes. */
+    for (const char *at = ls_buf_text(&page->frames); (at = strchr(at, '"')); at++)
+        notices += strncmp(at, "\"destroy\"", 9) == 0;
     assert_int_equal(notices, count);
     assert_null(strstr(ls_buf_text(&page->frames), "\"update\""));
     ls_buf_release(&frame);

@@ -16,7 +16,7 @@
 #include "base/log.h"
 #include "executor/executor.h"
 
-#define DEADLINE_NS ls_ms(10000)
+#define DEADLINE_NS ls_ms(30000)
 
 /* Wait for a condition; fails the test when the deadline passes. */
 #define WAIT_FOR(condition)                                                                                            \
@@ -116,7 +116,7 @@ static void test_items_run_in_order(void **state)
     WAIT_FOR(atomic_load(&gate.inside) == 1);
     assert_false(ls_queue_drain(queue, 1));
     gate_open(&gate);
-    assert_true(ls_queue_drain(queue, 10000));
+    assert_true(ls_queue_drain(queue, 30000));
     for (int i = 0; i < 50; i++)
         assert_int_equal(record.order[i], i);
     ls_queue_unref(queue);
@@ -167,7 +167,7 @@ static void check_advance(const char *eager, int wanted, bool found, const char 
         ls_queue_post(queue, &probes[i].item, false);
     }
     gate_open(&gate);
-    assert_true(ls_queue_drain(queue, 10000));
+    assert_true(ls_queue_drain(queue, 30000));
     assert_int_equal(first.eager, strlen(eager));
     assert_int_equal(first.found, found);
     assert_true(first.ran_ns > 0);
@@ -176,7 +176,7 @@ static void check_advance(const char *eager, int wanted, bool found, const char 
     assert_int_equal(atomic_load(ls_queue_eager(queue)), 0);
     struct probe last = make_probe(&record, NULL, 7); /* the list's end is where it should be */
     ls_queue_post(queue, &last.item, false);
-    assert_true(ls_queue_drain(queue, 10000));
+    assert_true(ls_queue_drain(queue, 30000));
     assert_int_equal(record.order[6], 7);
     ls_queue_unref(queue);
     ls_executor_close(executor);
@@ -239,7 +239,7 @@ static void test_the_spot_is_bounded(void **state)
     atomic_store(&chain.left, 1000);
     ls_queue_post(queue, &chain.item, true);
     WAIT_FOR(atomic_load(&chain.left) == 0);
-    assert_true(ls_queue_drain(queue, 10000));
+    assert_true(ls_queue_drain(queue, 30000));
     assert_int_equal(atomic_load(&chain.nested), 0);
     assert_in_range(atomic_load(&chain.here), 1, 16);
     ls_queue_unref(queue);
@@ -311,7 +311,7 @@ static void test_long_item_is_told_of_P40a(void **state)
     WAIT_FOR(ls_stepped_ns() - begun > 7 * LS_STEP_NS); /* one more look */
     assert_null(atomic_load(&told));
     gate_open(&gate);
-    assert_true(ls_queue_drain(queue, 10000));
+    assert_true(ls_queue_drain(queue, 30000));
     ls_queue_unref(queue);
     ls_queue_unref(other);
     WAIT_FOR(ls_now_ns() - ls_stepped_ns() > 5 * LS_STEP_NS); /* an idle server has nothing to wake up for */
@@ -340,7 +340,7 @@ static void test_close_drops_what_waits_L7(void **state)
     assert_int_equal(ls_queue_post(queue, &late.item, true), LS_ECLOSED);
     assert_int_equal(atomic_load(&record.dropped), 5);
     gate_open(&gate);
-    assert_true(ls_queue_drain(queue, 10000));
+    assert_true(ls_queue_drain(queue, 30000));
     assert_int_equal(atomic_load(&record.count), 2);
     assert_int_equal(record.order[0], 0);
     assert_int_equal(record.order[1], 99);

@@ -260,7 +260,7 @@ static const char *ask(const struct fixture *fixture, const char *method, const 
         method, where, fixture->ready.port, fixture->ready.port, strlen(body), more, body);
     assert_int_equal(send(fd, text, (size_t)asked, 0), asked);
     size_t len = 0;
-    int64_t until = ls_now_ns() + ls_ms(10000);
+    int64_t until = ls_now_ns() + ls_ms(30000);
     for (ssize_t n = 1; n > 0; len += (size_t)(n > 0 ? n : 0)) {
         struct pollfd wait = {.fd = fd, .events = POLLIN};
         int64_t left = (until - ls_now_ns()) / 1000000;

@@ -71,7 +71,7 @@ static void l5_time_limit_ends_every_loop(void **state)
         assert_int_equal(place_eval(&place, loops[i], false, &eval, &err), LS_ELIMIT);
         assert_has(ls_err_text(&err), "--time-limit");
         assert_int_equal(strncmp(ls_err_text(&err), "test:1:", 7), 0);
-        assert_true(ls_now_ns() - start < ls_ms(3000));
+        assert_true(ls_now_ns() - start < ls_ms(20000)); /* they would go on for ever */
         ls_buf_release(&eval.json);
         assert_string_equal(place_show(&place, "1 + 1"), "2");
     }
