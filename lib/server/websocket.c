@@ -333,7 +333,10 @@ static bool take_over(struct ls_request *request, struct ls_hosted *session, str
     struct socket *socket = ls_zalloc(sizeof *socket);
     int fd = socket ? ls_http_take(request->http, &early) : -ENOMEM;
     if (fd < 0) {
-        ls_log(0, "A page is refused: %s.", strerror(-fd));
+        if (fd == -ENOENT)
+            ls_log_session(1, session->vended, "page gone before its handshake was answered");
+        else
+            ls_log(0, "A page is refused: %s.", strerror(-fd));
         ls_free(socket);
         return false;
     }

@@ -161,6 +161,23 @@ test('P22a the server may have so many; pages and files go on being answered', a
   assert.equal(full.logs().filter((text) => text.includes('the limit of --max-')).length, 1, 'told at most once a minute');
 });
 
+test('P22 a page that has gone before its handshake is looked at is no failure of the system', async () => {
+  const one = await Server.start({ 'lua/main.lua': APP }, ['--http-workers', '1', '-v']);
+  const id = await one.session();
+  const connect = () => new Promise((resolve) => {
+    const socket = net.connect(one.port, '127.0.0.1', () => resolve(socket)).on('error', () => {});
+  });
+  const first = await connect();
+  first.write('GET / HT'); // the only worker waits for the rest of it
+  const gone = await connect();
+  await new Promise((resolve) => gone.write(handshake(id, 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n'), resolve));
+  gone.resetAndDestroy();
+  first.destroy();
+  await until(() => one.logs().some((text) => /gone before its handshake|^A page is refused|page connected/.test(text)), 'the word of it');
+  assert.ok(!one.logs().some((text) => /No such file/.test(text)), one.logs().join('; '));
+  await one.stop();
+});
+
 test('P39 nothing is sent on connect', async () => {
   const page = await server.page(await server.session());
   page.send(GET_APP);
