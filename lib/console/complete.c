@@ -9,7 +9,6 @@
 #include "base/alloc.h"
 #include "base/array.h"
 #include "base/json.h"
-#include "base/names.h"
 #include "base/text.h"
 #include "console/console.h"
 #include "console/pretty.h"

@@ -25,6 +25,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "executor/executor_internal.h"
 
 enum { NAME_SIZE = 24, SPOT_ITEMS = 16, TURN_ITEMS = 64 };
@@ -126,16 +127,10 @@ static int start_worker(struct ls_executor *executor)
     struct worker *worker = ls_zalloc(sizeof *worker);
     if (!worker) return LS_ENOMEM;
     worker->executor = executor;
-    pthread_attr_t attr;
-    pthread_attr_init(&attr);
-    pthread_attr_setstacksize(&attr, LS_STACK_BYTES);
-    int rc = pthread_create(&worker->thread, &attr, run_worker, worker);
-    pthread_attr_destroy(&attr);
-    if (rc != 0) {
+    if (ls_thread_start(&worker->thread, "ls-worker", LS_STACK_BYTES, run_worker, worker) != 0) {
         ls_free(worker);
         return LS_EIO;
     }
-    pthread_setname_np(worker->thread, "ls-worker");
     LL_PREPEND(executor->workers, worker);
     executor->worker_count++;
     return 0;

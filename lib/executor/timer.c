@@ -11,6 +11,7 @@
 #include "base/alloc.h"
 #include "base/array.h"
 #include "base/clock.h"
+#include "base/thread.h"
 
 /* Equal due times fire in the order in which they were set. */
 static bool is_before(const struct timer *a, const struct timer *b)
@@ -84,10 +85,9 @@ int ls__timers_open(struct timers *timers, struct ls_err *err)
     pthread_cond_init(&timers->changed, NULL);
     timers->by_handle = ls_idmap_new();
     if (!timers->by_handle) return ls_fail(err, LS_ENOMEM, "Out of memory while starting the timers.");
-    int rc = pthread_create(&timers->thread, NULL, run_timers, timers);
+    int rc = ls_thread_start(&timers->thread, "ls-timer", 0, run_timers, timers);
     if (rc != 0) return ls_fail(err, LS_EIO, "The timer thread cannot be started: %s.", strerror(rc));
     timers->started = true;
-    pthread_setname_np(timers->thread, "ls-timer");
     return 0;
 }
 

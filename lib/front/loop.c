@@ -19,6 +19,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/thread.h"
 #include "executor/executor.h"
 #include "front/front_internal.h"
 
@@ -198,16 +199,11 @@ static int start_thread(struct ls__loop *loop)
     if (!thread) return ENOMEM;
     thread->loop = loop;
     if (!atomic_load(&loop->leader)) atomic_store(&loop->leader, thread);
-    pthread_attr_t attr;
-    pthread_attr_init(&attr);
-    pthread_attr_setstacksize(&attr, LS_STACK_BYTES);
-    int rc = pthread_create(&thread->thread, &attr, run_thread, thread);
-    pthread_attr_destroy(&attr);
+    int rc = ls_thread_start(&thread->thread, "ls-loop", LS_STACK_BYTES, run_thread, thread);
     if (rc != 0) {
         ls_free(thread);
         return rc;
     }
-    pthread_setname_np(thread->thread, "ls-loop");
     loop->threads[loop->thread_count++] = thread;
     return 0;
 }

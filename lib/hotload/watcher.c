@@ -26,6 +26,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/thread.h"
 
 enum { ANSWER_MS = 5000 }; /* a request that takes longer has failed: its directory is polled */
 
@@ -383,10 +384,9 @@ int ls__thread_start(pthread_t *thread, const char *name, void *(*fn)(void *ctx)
     sigset_t all, old;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old);
-    int error = pthread_create(thread, NULL, fn, ctx);
+    int error = ls_thread_start(thread, name, 0, fn, ctx);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     if (error) return ls_fail(err, LS_EIO, "The thread %s of hot reload cannot be started: %s.", name, strerror(error));
-    pthread_setname_np(*thread, name);
     return 0;
 }
 

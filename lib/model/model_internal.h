@@ -4,7 +4,7 @@
 #ifndef LS_MODEL_MODEL_INTERNAL_H
 #define LS_MODEL_MODEL_INTERNAL_H
 
-#include "base/names.h"
+#include "base/array.h"
 #include "model/model.h"
 #include "tracker/resolver.h"
 #include "vm/vm_internal.h"

@@ -12,7 +12,6 @@
 
 #include "base/alloc.h"
 #include "base/array.h"
-#include "base/names.h"
 #include "base/text.h"
 #include "resolver/resolver_internal.h"
 

@@ -28,6 +28,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "base/thread.h"
 #include "files/fspath.h"
 
 enum { SEND_WAIT_MS = 1000, MAX_CLIENTS = 256 };
@@ -441,7 +442,7 @@ struct control *ls__control_open(struct ls_server *server, const char *path, con
         ls__control_close(control);
         return NULL;
     }
-    int code = pthread_create(&control->thread, NULL, accept_clients, control);
+    int code = ls_thread_start(&control->thread, "ls-control", 0, accept_clients, control);
     if (code != 0) {
         ls_fail(err, LS_EIO, "The thread of the control socket cannot be started: %s.", strerror(code));
         ls__control_close(control);
@@ -449,7 +450,6 @@ struct control *ls__control_open(struct ls_server *server, const char *path, con
     }
     control->started = true;
     tap_log(control, true);
-    pthread_setname_np(control->thread, "ls-control");
     return control;
 }
 

@@ -93,8 +93,7 @@ int ls_hosted_post(struct ls_hosted *session, void (*fn)(struct ls_hosted *sessi
 int ls_hosted_call(struct ls_hosted *session, void (*fn)(struct ls_hosted *session, void *arg), void *arg,
                    int64_t patience_ms);
 
-/* A timer: `run(session, number, arg)` is called once, on the session's queue, if the session has its backend then.
- */
+/* A timer: `run(session, number, arg)` is called once, on the session's queue, if the session has its backend then. */
 struct ls_hosted_timer;
 typedef void (*ls_hosted_timer_fn)(struct ls_hosted *session, uint64_t number, void *arg);
 /** @param due_ns  0 = behind the items queued now
@@ -131,8 +130,7 @@ struct ls_gather {
     bool closed;   /* the answers are being read without the lock: nothing may be added */
 };
 
-/** @return by the argument: with one use, which ls_gather_end(), or ls_gather_wait() and ls_gather_unref(), give
- * back */
+/** With one use, which ls_gather_end(), or ls_gather_wait() and ls_gather_unref(), give back. */
 void ls_gather_init(struct ls_gather *gather, void (*answer)(struct ls_gather *, struct ls_hosted *, size_t),
                     void (*over)(struct ls_gather *), void (*release)(struct ls_gather *));
 /** Ask one session; `number` tells it from others. Without memory it is not asked. Never waits. */
@@ -185,8 +183,7 @@ struct ls_hosted *ls_manager_find(struct ls_manager *manager, const char *id, si
 struct ls_hosted *ls_manager_find_named(struct ls_manager *manager, const char *name, struct ls_err *err);
 /** Called by on_session_created() before any file is read: ls_manager_list_all() has the session from now on. */
 void ls_manager_making(struct ls_manager *manager, struct ls_hosted *session);
-/** All live sessions in order of their making; each counted. @return how many; *list is owned,
- * ls_hosted_unref_all() */
+/** All live sessions in order of their making; each counted. @return how many; *list is owned, ls_hosted_unref_all() */
 size_t ls_manager_list(struct ls_manager *manager, struct ls_hosted ***list);
 /** The same, and those that are being made: what a save is told to, since they may have read the old text. */
 size_t ls_manager_list_all(struct ls_manager *manager, struct ls_hosted ***list);

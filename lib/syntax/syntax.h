@@ -16,7 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/names.h"
+#include "base/array.h"
 
 struct ls_syntax_error {
     int line;            /* 0 = without memory */

@@ -2,7 +2,7 @@
 #ifndef LS_VM_SOURCE_H
 #define LS_VM_SOURCE_H
 
-#include "base/names.h"
+#include "base/array.h"
 #include "vm/vm_internal.h"
 
 /* A file found by the search of L28. */

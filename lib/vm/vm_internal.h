@@ -29,7 +29,7 @@
 #include "base/buf.h"
 #include "base/bytes.h"
 #include "base/err.h"
-#include "base/names.h"
+#include "base/array.h"
 #include "vm/vm.h"
 
 /* Marks a function that may leave by a Lua error. Empty: it is there to be read and searched for. */
