@@ -50,7 +50,11 @@ static bool refuse(struct ls_ws *ws)
 static bool give_expanded(struct ls_ws *ws, int opcode, const char *data, size_t len)
 {
     struct ls_buf out = LS_BUF_INIT;
+    ls__loop_enter(ws->loop); /* little may become much, and take long */
     int rc = ls__inflate(ws->deflater, data, len, ws->front->config.max_frame, &out, ls__ws_grow, ws);
+    bool valid =
+        rc == 0 && (opcode != LS_WS_TEXT || (ls__utf8_feed(&ws->utf8, out.data, out.len) && ws->utf8.need == 0));
+    ls__loop_leave(ws->loop);
     bool go_on = false;
     if (rc == LS_ENOMEM)
         go_on = refuse(ws);
@@ -58,7 +62,7 @@ static bool give_expanded(struct ls_ws *ws, int opcode, const char *data, size_t
         fail_large(ws);
     else if (rc < 0)
         fail(ws, LS_WS_MALFORMED, 1007, "a message is not well compressed");
-    else if (opcode == LS_WS_TEXT && (!ls__utf8_feed(&ws->utf8, out.data, out.len) || ws->utf8.need > 0))
+    else if (!valid)
         fail(ws, LS_WS_MALFORMED, 1007, "a message is not valid UTF-8");
     else
         go_on = give(ws, opcode, ls_buf_text(&out), out.len);

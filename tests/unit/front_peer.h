@@ -72,19 +72,24 @@ struct peer {
     atomic_llong room, reserved, reserved_most; /* bytes; room 0 = no limit */
     bool pause;                                 /* pause after each message */
     atomic_bool hold;                           /* a message takes as long as this is set */
-    atomic_int held;                            /* messages that have begun to take so long */
+    atomic_bool hold_room;                      /* so does room for bytes */
+    atomic_int held;                            /* what has begun to take so long */
 };
+
+static UNUSED void peer_hold(struct peer *peer, atomic_bool *hold)
+{
+    if (!atomic_load(hold)) return;
+    atomic_fetch_add(&peer->held, 1);
+    for (int ms = 0; atomic_load(hold) && ms < DEADLINE_MS; ms++)
+        poll(NULL, 0, 1);
+}
 
 static UNUSED bool peer_message(struct ls_ws *ws, void *owner, int opcode, const char *data, size_t len)
 {
     struct peer *peer = owner;
     struct ls_bytes *bytes = ls_bytes_new(data, len);
     assert_non_null(bytes);
-    if (atomic_load(&peer->hold)) {
-        atomic_fetch_add(&peer->held, 1);
-        for (int ms = 0; atomic_load(&peer->hold) && ms < DEADLINE_MS; ms++)
-            poll(NULL, 0, 1);
-    }
+    peer_hold(peer, &peer->hold);
     if (peer->pause) ls_ws_pause(ws);
     atomic_fetch_add(&peer->messages, 1);
     ls_ws_send(ws, opcode, bytes);
@@ -95,6 +100,7 @@ static UNUSED bool peer_message(struct ls_ws *ws, void *owner, int opcode, const
 static UNUSED bool peer_reserve(void *owner, size_t bytes)
 {
     struct peer *peer = owner;
+    peer_hold(peer, &peer->hold_room);
     long long now = atomic_fetch_add(&peer->reserved, (long long)bytes) + (long long)bytes;
     if (atomic_load(&peer->room) > 0 && now > atomic_load(&peer->room)) {
         atomic_fetch_sub(&peer->reserved, (long long)bytes);

@@ -428,6 +428,37 @@ static void test_compressed(void **state)
     peer_end(&peer);
 }
 
+/* N3 N6: what a small message grows to takes its time, and holds up no other WebSocket. */
+static void test_expanding_holds_up_nobody(void **state)
+{
+    (void)state;
+    struct ls_front *front = open_front(0, 0, 0);
+    struct ls_ws_start start = {.deflate = 15};
+    static struct peer slow, quick;
+    static char text[40000], small[1000];
+    slow = (struct peer){.fd = -1};
+    size_t took = 0;
+    memset(text, 'z', sizeof text);
+    peer_open_as(&slow, front, &start);
+    peer_open(&quick, front);
+    peer_send(&slow, 0x81, text, sizeof text, 0);
+    struct frame frame = peer_next(&slow, &took);
+    size_t len = frame.len;
+    assert_true(frame.head == 0xc1 && len < sizeof small);
+    memcpy(small, frame.data, len);
+    atomic_store(&slow.hold_room, true);
+    peer_send(&slow, 0xc1, small, len, 0);
+    WAIT_FOR(atomic_load(&slow.held) > 0);
+    peer_send(&quick, 0x81, "quick", 5, 0);
+    peer_expect(&quick, 0x81, "quick", 5);
+    assert_int_equal(atomic_load(&slow.messages), 1);
+    atomic_store(&slow.hold_room, false);
+    frame = peer_next(&slow, &took);
+    assert_true(frame.head == 0xc1 && frame.len == len && memcmp(frame.data, small, len) == 0);
+    peer_end(&slow);
+    peer_end(&quick);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -448,6 +479,7 @@ int main(void)
         cmocka_unit_test_teardown(test_slow_ones_hold_up_nobody, close_front),
         cmocka_unit_test_teardown(test_threads_send, close_front),
         cmocka_unit_test_teardown(test_compressed, close_front),
+        cmocka_unit_test_teardown(test_expanding_holds_up_nobody, close_front),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
