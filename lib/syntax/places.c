@@ -28,7 +28,7 @@ static uint64_t key_bits(const struct ls_place_key *key)
     }
 }
 
-static bool same_key(const struct ls_place_key *a, const struct ls_place_key *b)
+bool ls__same_key(const struct ls_place_key *a, const struct ls_place_key *b)
 {
     if (a->kind != b->kind) return false;
     return a->kind == LS_KEY_STRING ? ls__same_string(a->string, b->string) : key_bits(a) == key_bits(b);
@@ -45,7 +45,7 @@ static struct ls__node *find(const struct ls_places *places, const struct ls__no
 {
     struct ls__node *node;
     for (*at = child_hash(above, key); (node = ls_idmap_get(places->by_hash, (int64_t)*at)); ++*at)
-        if (node->above == above && same_key(&node->place.key, key)) break;
+        if (node->above == above && ls__same_key(&node->place.key, key)) break;
     return node;
 }
 
@@ -368,6 +368,14 @@ static bool openings_use(struct ls_places *places, struct ls__node *node)
     return uses;
 }
 
+/* Is it another name of what an edited call gives? Then it is as edited: what closures hold goes on with neither. */
+static bool is_name_of_edited(const struct ls__node *node)
+{
+    const struct ls__node *other = node->side[1].alias;
+    return other && other == node->side[0].alias && other->place.edit == LS_EDIT_EDITED &&
+           (other->side[1].lacks & LS__PLAIN) && !other->place.table;
+}
+
 /* One round; did it find anything? */
 static bool find_users(struct ls_places *places)
 {
@@ -389,7 +397,7 @@ static bool find_users(struct ls_places *places)
         for (const struct ls__giver *giver = side->givers; giver && !uses; giver = giver->next)
             uses = giver_uses(places, node, giver);
         if (!uses) continue;
-        node->place.edit = LS_EDIT_USES;
+        node->place.edit = is_name_of_edited(node) ? LS_EDIT_EDITED : LS_EDIT_USES;
         if (side->lacks & LS__TOLD) node->place.rest = stronger(node->place.rest, LS_EDIT_UNKNOWN);
         mark_edited(node);
         found = true;

@@ -10,9 +10,9 @@
  * conditions and loop headers around it. `setmetatable({ … }, mt)` counts as the constructor, and mt gives METATABLE. A
  * call with constructors among its arguments (`class("Cart", { total = 0 })`), or `x or { … }`, gives the fields of the
  * constructors. Statements that may put something below a place without saying where (`table.insert(M.list, 1)`,
- * `M.list:add(1)`, `t[k] = v`, `register(t)`, a call of a local function that does so) are its *open givers*: if they
- * differ, or name data that is edited, what is below is UNKNOWN; statements in function bodies count for places
- * that top-level code does not give.
+ * `M.list:add(1)`, `t[k] = v`, `register(t)`, `M.register("x")` or `page "/" { … }` where a function of the file does
+ * so) are its *open givers*: if they differ, or name data that is edited, what is below is UNKNOWN; statements in
+ * function bodies count for places that top-level code does not give.
  *
  * A place that is given by nothing but the name of another that is a table (`return M`, `M.__index = M`,
  * `local items = M.items`) in both texts *is* that other place: ls_places_root and ls_place_child return that one.

@@ -223,7 +223,7 @@ static void note(struct ls_places *places, struct ls__opening **list, struct ls_
 {
     struct ls__opening *opening = ls__places_take(places, 1, sizeof *opening);
     if (!opening) return;
-    *opening = (struct ls__opening){places->opens, node, hash, *list};
+    *opening = (struct ls__opening){.header = places->opens, .node = node, .hash = hash, .next = *list};
     *list = opening;
 }
 
@@ -350,9 +350,9 @@ static void walk_call(struct ls_places *places, const struct at *at, const struc
     } else {
         places->opens = header_new(places, at, stat->list, 0);
         if (!at->body) give_made(places, giver);
-        if (!at->body && call->left->kind == LS_EXPR_NAME && !call->right) {
-            struct ls__node *called = place_of(places, call->left);
-            if (called) note(places, &places->calls, called, under(at, stat->hash));
+        if (!at->body) {
+            note(places, &places->calls, NULL, under(at, stat->hash));
+            if (places->calls) places->calls->call = call;
         }
         open_mentions(places, call->start, call->end, at->function, under(at, stat->hash), at->body, NULL);
     }
@@ -450,16 +450,78 @@ static void walk_block(struct ls_places *places, const struct at *at, const stru
     }
 }
 
-/* What a function of the file opens is opened by a call of it. */
+/* --- calls of functions that open places --- */
+
+/* The last field of that key in constructors. */
+static const struct ls_syntax_expr *field_at(const struct ls__part *parts, const struct ls_place_key *key)
+{
+    const struct ls_syntax_expr *found = NULL;
+    struct ls_place_key own;
+    for (; parts; parts = parts->next)
+        for (const struct ls_syntax_expr *field = parts->meta ? NULL : parts->expr->list; field; field = field->next)
+            if (field->key && ls__constant_key(field->key, &own) && ls__same_key(&own, key)) found = field;
+    return found;
+}
+
+/* The function that the text gives there, also by another's name; NULL = it cannot be told. */
+static const struct ls_syntax_expr *function_at(struct ls_places *places, const struct ls__node *above,
+                                                const struct ls_place_key *key, unsigned hops)
+{
+    const struct ls__node *node = ls__node_find(places, above, key);
+    const struct ls__side *side = node ? &node->side[places->now] : NULL, *around = &above->side[places->now];
+    const struct ls_syntax_expr *expr = NULL;
+    if (side && side->count > 0)
+        expr = side->count == 1 ? side->givers->expr : NULL;
+    else if (around->count == 1)
+        expr = field_at(around->givers->parts, key);
+    if (!expr || expr->kind == LS_EXPR_FUNCTION) return expr;
+    bool exact = false;
+    node = hops < MOST_HOPS && ls__is_chain(expr) ? ls__node_named(places, places->now, expr, &exact) : NULL;
+    return node && exact && node->above ? function_at(places, node->above, &node->place.key, hops + 1) : NULL;
+}
+
+/* The function that a call calls. */
+static const struct ls_syntax_expr *called_function(struct ls_places *places, const struct ls_syntax_expr *call)
+{
+    struct walk walk = {.places = places, .side = places->now, .through = true};
+    const struct ls_syntax_expr *object = call->left, *field = call->right;
+    struct ls_place_key key;
+    if (!field && object->kind == LS_EXPR_INDEX) {
+        field = object->right;
+        object = object->left;
+    }
+    const struct ls__node *node = ls__is_chain(object) ? follow(&walk, object) : NULL;
+    if (!node || !walk.exact) return NULL;
+    if (field) return ls__constant_key(field, &key) ? function_at(places, node, &key, 0) : NULL;
+    return node->above ? function_at(places, node->above, &node->place.key, 0) : NULL;
+}
+
+static void open_by_call(struct ls_places *places, const struct ls__opening *call, unsigned function)
+{
+    const struct ls__opening *write = places->writes[function];
+    for (int most = MOST_OF_LOOP; write && most > 0; most--, write = write->next)
+        open_node(places, write->node, call->hash);
+}
+
+/* What a function opens is opened by a call of it; with `f "x" { … }` and `f(x):y()` also what functions within it
+ * open, which come behind it in order of their beginnings. */
 static void open_by_calls(struct ls_places *places)
 {
-    for (const struct ls__opening *call = places->calls; call; call = call->next) {
-        const struct ls__side *called = &call->node->side[places->now];
-        if (called->count != 1 || (called->lacks & LS__FUNCTION)) continue;
-        const struct ls__opening *write = places->writes[called->givers->expr->function->number];
-        places->opens = call->header;
-        for (int most = MOST_OF_LOOP; write && most > 0; most--, write = write->next)
-            open_node(places, write->node, call->hash);
+    const struct ls_syntax *syntax = places->text[places->now];
+    for (const struct ls__opening *opening = places->calls; opening; opening = opening->next) {
+        const struct ls_syntax_expr *call = opening->call;
+        while (call->left->kind == LS_EXPR_CALL)
+            call = call->left;
+        const struct ls_syntax_expr *called = called_function(places, call);
+        if (!called) continue;
+        places->opens = opening->header;
+        unsigned number = (unsigned)called->function->number;
+        open_by_call(places, opening, number);
+        for (number++; call != opening->call && number < syntax->function_count; number++) {
+            const struct ls_syntax_stat *body = syntax->functions[number]->body;
+            if (body && body->start >= called->end) break;
+            open_by_call(places, opening, number);
+        }
     }
 }
 

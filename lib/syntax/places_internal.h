@@ -45,6 +45,7 @@ enum {
 struct ls__opening {
     struct ls__header *header; /* its expressions */
     struct ls__node *node;
+    const struct ls_syntax_expr *call; /* in `calls`, instead of the node: it is this */
     uint64_t hash;
     struct ls__opening *next;
 };
@@ -103,7 +104,7 @@ struct ls_places {
     int function;
     struct ls__header *opens;    /* the statement that opens places */
     struct ls__opening **writes; /* by function: what it opens when it is called */
-    struct ls__opening *calls;   /* of functions, by statements of top-level code; the last first */
+    struct ls__opening *calls;   /* by statements of top-level code; the last first */
     unsigned round, looks;
     bool fields; /* a constructor is looked at: its fields may stand for places of which the values tell */
     bool failed;
@@ -119,6 +120,8 @@ struct ls__node *ls__node_child(struct ls_places *places, struct ls__node *above
 /** The same; NULL if there is none. */
 struct ls__node *ls__node_find(const struct ls_places *places, const struct ls__node *above,
                                const struct ls_place_key *key);
+/** Are they one key? */
+bool ls__same_key(const struct ls_place_key *a, const struct ls_place_key *b);
 /** The side that is collected gives the node a value. Copies; finds the parts. */
 void ls__node_give(struct ls_places *places, struct ls__node *node, const struct ls__giver *giver);
 

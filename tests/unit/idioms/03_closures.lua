@@ -358,4 +358,26 @@ return {
       { title = "the called function", "return a, b end", "return a, b * 2 end", after = "100 9 200 6", taken = 0 },
     },
   },
+  { "H49 a closure that is returned under a variable's name",
+    text = [[
+local function counter(step)
+  local n = 0
+  return function() n = n + step return n end
+end
+local next = counter(1)
+local other = counter(1)
+return { next = next, other = other }]],
+    act = "for i = 1, $N do LAST = M.next() end", show = { "LAST", "type(M.next)" }, before = "$N function",
+    kept = "any",
+    unrelated = { "VERSION = 1", "VERSION = 2", then_act = "LAST = M.next()", then_gives = "$(N + 1) function" },
+    -- The edited argument wins, as where the field is given by the call itself.
+    value = { "next = counter(1)", "next = counter(5)", after = "$N function", taken = "any",
+      then_act = "WAS = M.next()", then_show = "M.next() - WAS", then_gives = "5" },
+    rename = { "other", "another", show = { "LAST", "M.another()" }, after = "$N 1", aside = "any" },
+    removed = { "local other = counter(1)\n", "", "other = other", "", after = "$N function", aside = "any",
+      restored = "any" },
+    more = { { title = "the other one's argument", "other = counter(1)", "other = counter(5)",
+      after = "$N function", then_act = "LAST = M.next()", then_show = { "LAST", "M.other()" },
+      then_gives = "$(N + 1) 5" } },
+  },
 }

@@ -260,4 +260,62 @@ return M]],
     rename = { "list", "rows", show = { "#M.rows", "#M.list" }, after = "2 $(N + 2)", aside = "any", restored = "any" },
     removed = { 'table.insert(M.list, "b")\n', "", after = "1 nil", aside = 0, gave = 1, back = "2 b", restored = 0 },
   },
+  { "H49 a local that calls of the module's functions fill",
+    text = [[
+local items = @({})@
+local M = {}
+function M.register(name, v) items@[name] = { v = v, hits = 0 } end
+function M:entry(name, v) items@[name] = { v = v, hits = 0 } return self end
+M.register("a", 1)
+M.register("b", 2)
+M:entry("c", 3)
+function M.hit(name) items@[name].hits = items@[name].hits + 1 end
+function M.look(name) local item = items@[name] return item and item.v .. "/" .. item.hits end
+return M]],
+    act = "for i = 1, $N do M.hit('a') end M.register('run', 9)",
+    show = { "M.look('a')", "M.look('b')", "M.look('c')", "M.look('run')" }, before = "1/$N 2/0 3/0 9/0",
+    value = { '"b", 2', '"b", 5', after = "1/$N 5/0 3/0 9/0" },
+    rename = { "items", "things", after = "1/0 2/0 3/0 nil", aside = 1 },
+    removed = { 'M.register("b", 2)\n', "", after = "1/$N nil 3/0 9/0", aside = "any", restored = "any" },
+    more = {
+      { title = "a method's argument", '"c", 3', '"c", 5', after = "1/$N 2/0 5/0 9/0", taken = "+" },
+      { title = "calls of calls", 'M:entry("c", 3)', 'M:entry("c", 5):entry("d", 6)', after = "1/$N 2/0 5/0 9/0",
+        taken = "+", then_act = "", then_show = "M.look('d')", then_gives = "6/0" },
+    },
+  },
+  { "H49 a language of calls that return functions and objects",
+    text = [[
+local pages = @({})@
+local Page = {}
+Page.__index = Page
+function Page:named(name) self.name = name return self end
+local function page(path)
+  return function(fields)
+    fields.hits = 0
+    pages@[path] = setmetatable(fields, Page)
+  end
+end
+local function plain(path) pages@[path] = setmetatable({ hits = 0 }, Page) return pages@[path] end
+page "/" { name = "home" }
+page "/about" { name = "about" }
+plain("/help"):named("help")
+return {
+  hit = function(path) pages@[path].hits = pages@[path].hits + 1 end,
+  add = function(path) page(path) { name = path } end,
+  look = function(path) local p = pages@[path] return p and p.name .. "/" .. p.hits end,
+}]],
+    act = "for i = 1, $N do M.hit('/') end M.add('/run')",
+    show = { "M.look('/')", "M.look('/about')", "M.look('/help')", "M.look('/run')" },
+    before = "home/$N about/0 help/0 /run/0",
+    value = { '"about" }', '"info" }', after = "home/$N info/0 help/0 /run/0" },
+    rename = { "pages", "sites", after = "home/0 about/0 help/0 nil", aside = 1 },
+    removed = { 'page "/about" { name = "about" }\n', "", after = "home/$N nil help/0 /run/0", aside = "any",
+      restored = "any" },
+    more = {
+      { title = "a call of what a call returns", '"help")', '"hints")', after = "home/$N about/0 hints/0 /run/0",
+        taken = "+" },
+      { title = "one more page", 'plain("/help")', 'page "/new" { name = "new" }\nplain("/help")',
+        after = "home/$N about/0 help/0 /run/0", then_act = "", then_show = "M.look('/new')", then_gives = "new/0" },
+    },
+  },
 }
