@@ -60,6 +60,53 @@ static LS_RAISES void collect_all_changes(struct ls_rule *rule)
     }
 }
 
+/* Where the text gives something and the chunk has taken away what was there, it gives nil: `current = nil`.
+ * @param place  the first of the places in the table at `container` [-0, +0, m] */
+static LS_RAISES void collect_erased(struct ls_rule *rule, int container, int declared, const struct ls_place *place)
+{
+    lua_State *L = rule->L;
+    int top = lua_gettop(L), before = top + 1, key = top + 2, was = top + 3, at = 0;
+    ls__snapshot_record(L, rule->snapshot, container);
+    for (; place; place = place->next, lua_settop(L, before)) {
+        if (!place->now || place->key.kind == LS_KEY_METATABLE) continue;
+        ls__place_key_push(L, &place->key);
+        if (lua_isnil(L, key) || ls__has_key(L, container, key)) continue;
+        ls__snapshot_was(L, before, key, &at);
+        lua_pushnil(L);
+        if (!lua_isnil(L, was) && !(declared && is_ungoverned(L, declared, key, was + 1, was)))
+            ls__triples_add(L, rule->changes, container, key, was);
+    }
+    lua_settop(L, top);
+}
+
+/* Of one that lives on. [-0, +0, m] */
+static LS_RAISES void collect_erased_below(struct ls_rule *rule, int container, int declared)
+{
+    for (const struct ls_binding *b = ls__binding_first(rule, container); b; b = ls__binding_next(rule, b))
+        collect_erased(rule, container, declared, b->place->first);
+}
+
+static LS_RAISES void collect_all_erased(struct ls_rule *rule)
+{
+    lua_State *L = rule->L;
+    int top = lua_gettop(L);
+    if (!rule->places) return;
+    lua_pushglobaltable(L);
+    collect_erased(rule, top + 1, 0, ls_places_first(rule->places, LS_PLACE_GLOBAL));
+    for (lua_pushnil(L); lua_next(L, rule->spaces); lua_settop(L, top + 2))
+        collect_erased_below(rule, top + 2, 0);
+    lua_settop(L, top);
+    if (lua_istable(L, rule->value) && lua_rawequal(L, rule->value, rule->old_value) &&
+        !ls__proto_of(rule->run->session, L, rule->value))
+        collect_erased_below(rule, rule->value, 0);
+    for (uint32_t i = 0; i < rule->run->session->model->proto_count; i++, lua_settop(L, top)) {
+        const struct ls_proto *proto = ls__rule_proto(rule, i);
+        if (!proto) continue;
+        ls__ref_push(rule->run->session, L, proto->record);
+        collect_erased_below(rule, top + 1, top + 2);
+    }
+}
+
 /* --- 2: what the chunk has made --- */
 
 /* Note that upvalue `upvalue` of the function at `function` is the variable `var`. [-0, +0, m] */
@@ -288,6 +335,7 @@ LS_RAISES void ls__rule_apply(struct ls_rule *rule)
     if (!is_examined(rule)) examine(rule, true);
     if (!rule->first) {
         ls__rule_walk_given(rule);
+        collect_all_erased(rule);
         ls__rule_decide(rule);
         ls__rule_follow(rule);
         ls__rule_note_escapes(rule);

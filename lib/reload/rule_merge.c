@@ -400,6 +400,18 @@ static LS_RAISES void lose_functions(struct ls_rule *rule, int n, int c)
     lua_settop(L, top);
 }
 
+/* The text gives nil there. [-0, +0, m] */
+static LS_RAISES void erase(struct ls_rule *rule, int container, int key, int c, uint64_t path, struct ls_spot spot,
+                            size_t at)
+{
+    lua_State *L = rule->L;
+    int top = lua_gettop(L);
+    lua_pushnil(L);
+    decide(rule, c, top + 1, path, spot, key, at);
+    if (!lua_rawequal(L, top + 2, c)) ls__rule_put(rule, container, key, top + 2);
+    lua_settop(L, top);
+}
+
 /* Places that the text has lost in the table at `c`, which is that of the pair `at`, or lives on: then `n` is it, too,
  * and what this execution has not assigned is as in the snapshot. [-0, +0, m] */
 static LS_RAISES void lose_places(struct ls_rule *rule, int n, int c, size_t at)
@@ -408,7 +420,8 @@ static LS_RAISES void lose_places(struct ls_rule *rule, int n, int c, size_t at)
     int top = lua_gettop(L);
     for (const struct ls_binding *b = ls__binding_first(rule, n); b; b = ls__binding_next(rule, b))
         for (const struct ls_place *child = b->place->first; child; child = child->next, lua_settop(L, top)) {
-            if (!child->before || child->now || child->key.kind == LS_KEY_METATABLE) continue;
+            bool erased = at != SIZE_MAX && child->nothing && child->edit == LS_EDIT_EDITED;
+            if (!child->before || (child->now && !erased) || child->key.kind == LS_KEY_METATABLE) continue;
             ls__place_key_push(L, &child->key);
             if (ls__raw_get(L, c, top + 1) == LUA_TNIL || (at != SIZE_MAX && ls__has_key(L, n, top + 1))) continue;
             if (at == SIZE_MAX) {
@@ -419,7 +432,10 @@ static LS_RAISES void lose_places(struct ls_rule *rule, int n, int c, size_t at)
             }
             uint64_t path =
                 at == SIZE_MAX ? ls__rule_path(rule, c, top + 1) : ls__path_child(L, rule->pairs[at].path, top + 1);
-            lose_place(rule, c, top + 1, top + 2, path, child, b->version, at);
+            if (erased)
+                erase(rule, c, top + 1, top + 2, path, ls__spot_of(rule, n, &child->key, LS_EDIT_NONE), at);
+            else
+                lose_place(rule, c, top + 1, top + 2, path, child, b->version, at);
         }
 }
 

@@ -222,6 +222,8 @@ static void judge(struct ls__node *node)
     place->now = given ? new->count > 0 : new->body != 0;
     place->table = given && each(node, LS__TABLE);
     place->function = given && each(node, LS__FUNCTION);
+    const struct ls__giver *last = new->last;
+    place->nothing = last && !last->header && (!last->expr || last->expr->kind == LS_EXPR_NIL);
     if (given) {
         bool same = old->frame == new->frame;
         place->edit = same ? LS_EDIT_NONE : LS_EDIT_EDITED;

@@ -64,6 +64,7 @@ struct ls_place {
     bool table;          /* constructors are among what gives it, in each text that gives it */
     bool own;            /* unedited, and what gives it names the place itself: `runs = (runs or 0) + 1` */
     bool function;       /* functions are all that gives it, in each text that gives it */
+    bool nothing;        /* what this text gives it last is a nil, under no condition */
     /* What gives it in that text, as a hash: expressions with all in them, conditions and loop headers, open givers,
      * and statements that give data below it. The same wherever that stands; 0 = it is not given there. */
     uint64_t given_before, given_now;

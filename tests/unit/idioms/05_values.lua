@@ -276,4 +276,32 @@ return { add = function(x) Store:add(x) end, show = function() return #Store.ite
     rename = { "title", "name", after = "$Nall true", aside = 1 },
     removed = { ', title = "all"', "", ".. Store.title", "", after = "$N true" },
   },
+  { "H49 H53 places to which the file gives nil",
+    text = [[
+current = nil
+Ship = session:prototype("Ship", { hp = 1 })
+Ship.chosen = nil
+Space = Space or {}
+Space.last = nil
+local M = { debug = true, hook = nil }
+M.picked = nil
+function M.pick(x) current, Ship.chosen, Space.last, M.hook, M.picked = x, x, x, x, x end
+return M]],
+    act = "for i = 1, $N do M.pick(i) end",
+    show = { "current", "Ship.chosen", "Space.last", "M.hook", "M.picked", "M.debug" }, before = "$N $N $N $N $N true",
+    value = { "debug = true", "debug = nil", after = "$N $N $N $N $N nil" },
+    rename = { "picked", "marked", show = { "current", "M.picked", "M.marked" }, after = "$N $N nil", aside = "any",
+      restored = "any" },
+    removed = { "debug = true, ", "", after = "$N $N $N $N $N nil" },
+    more = {
+      { title = "what the file gave first", "M.picked = nil", "M.picked = 'first'", after = "$N $N $N $N first true",
+        gave = 1, says = "M.picked" },
+      { title = "nil for what the run has changed", act = "M.debug = 'run'", "debug = true", "debug = nil",
+        after = "$N $N $N $N $N nil", gave = 1, says = "debug" },
+      { title = "a global that the file gives", "current = nil", "current = 'first'",
+        after = "first $N $N $N $N true", gave = 1, says = "current" },
+      { title = "a prototype's field", "Ship.chosen = nil", "Ship.chosen = 'first'",
+        after = "$N first $N $N $N true", gave = 1, says = "chosen" },
+    },
+  },
 }
