@@ -71,7 +71,7 @@ static struct ls_syntax_expr *node(struct ls__parser *p, enum ls_syntax_expr_kin
     expr->start = p->lex.now.start;
     expr->end = p->lex.now.end;
     expr->line = p->lex.now.line;
-    expr->hash = ls__mix(UINT64_C(0x4558) + kind, part);
+    expr->hash = ls__mix(ls__mix(UINT64_C(0x4558), kind), part); /* else `true` and the number 1 would count alike */
     return expr;
 }
 

@@ -118,6 +118,7 @@ static const struct row rows[] = {
     /* variables of the file */
     {"local a = 1", "local a = 1", "a=N"},
     {"local a = 1", "local a = 2", "a=E"},
+    {"local a, b, c, d = 1, 2, 3, 57", "local a, b, c, d = true, false, nil, {}", "a=E b=E c=E d=E"},
     {"local a = 1", "local a = 1 local b = 2", "a=N b=E"},
     {"local a = 1 local b = 2", "local a = 1", "a=N b=E"},
     {"local a", "local a = 1", "a=E"},
