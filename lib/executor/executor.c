@@ -245,6 +245,7 @@ static void start_steps(struct ls_executor *executor, int64_t now)
 static void push_ready(struct ls_queue *queue)
 {
     struct ls_executor *executor = queue->executor;
+    atomic_fetch_add(&executor->refs, 1); /* the queue may be gone before the worker has been woken */
     pthread_mutex_lock(&executor->lock);
     queue->next_ready = NULL;
     queue->ready_ns = ls_now_ns();
@@ -253,11 +254,11 @@ static void push_ready(struct ls_queue *queue)
     else
         executor->ready_head = queue;
     executor->ready_tail = queue;
-    if (executor->idle_count > 0)
-        pthread_cond_signal(&executor->work);
-    else
-        arm_check(executor);
+    bool idle = executor->idle_count > 0;
+    if (!idle) arm_check(executor);
     pthread_mutex_unlock(&executor->lock);
+    if (idle) pthread_cond_signal(&executor->work); /* not with the lock, which the worker would run into at once */
+    executor_unref(executor);
 }
 
 /* --- running a queue --- */

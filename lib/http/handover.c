@@ -31,6 +31,7 @@ enum { SPARE = 1024 /* civetweb and the rest hold fewer; accept() gives the lowe
 enum { ESTABLISHED = 1 /* TCP_ESTABLISHED, of a header that excludes the one with all of tcp_info */ };
 
 static atomic_int highest = LS_TAKEN_FROM; /* number that was ever given to what was taken */
+static atomic_int likely;                  /* number of the descriptor that was found last, by any thread */
 
 /* --- the descriptor --- */
 
@@ -47,9 +48,13 @@ int ls_http_descriptor(const struct mg_request_info *info)
 {
     struct in_addr address;
     if (inet_pton(AF_INET, info->remote_addr, &address) != 1) return -1;
-    for (int fd = 0; fd <= atomic_load(&highest) + SPARE; fd++)
-        if (is_descriptor_of(fd, info, &address)) return fd;
-    return -1;
+    int fd = atomic_load(&likely), last = atomic_load(&highest) + SPARE;
+    if (is_descriptor_of(fd, info, &address)) return fd;
+    for (fd = 0; fd <= last && !is_descriptor_of(fd, info, &address); fd++)
+        continue;
+    if (fd > last) return -1;
+    atomic_store(&likely, fd);
+    return fd;
 }
 
 bool ls_http_more_comes(const struct mg_request_info *info, int ms)
