@@ -72,6 +72,9 @@ enum ls_ws_trouble {
 /* What those above do. All on a thread of the loop, which has a stack of LS_STACK_BYTES and may run items; never two at
  * the same time for one WebSocket, but for those that say otherwise. `owner` is what ls_ws_new was given. */
 struct ls_ws_hooks {
+    /* It is watched from now on: before any other of these but `reserve` to `trouble`. May be NULL. Not called when it
+     * is over before the loop has seen it. */
+    void (*begins)(struct ls_ws *ws, void *owner);
     /* A whole message; a text's UTF-8 has been checked, a binary one's has not. `data` is borrowed until return.
      * @return false: no more is read. The hook has called ls_ws_close or ls_ws_cut; else it is closed with 1001 */
     bool (*message)(struct ls_ws *ws, void *owner, int opcode, const char *data, size_t len);
@@ -131,8 +134,8 @@ void ls_ws_cut(struct ls_ws *ws);
 void ls_ws_pause(struct ls_ws *ws);
 /** Go on reading. Nothing happens to one that is not paused. Any thread. */
 void ls_ws_resume(struct ls_ws *ws);
-/** May its `message` run an item of a session that is known to be quick on this thread now, or is it to leave it to the
- * pool? The loop has 1 ms for all that it runs itself in one round (N3). Only from `message`. */
+/** May its hook run an item of a session that is known to be quick on this thread now, or is it to leave it to the
+ * pool? The loop has 1 ms for all that it runs itself in one round (N3). Only from `begins` and `message`. */
 bool ls_ws_may_run(const struct ls_ws *ws);
 
 /* --- answers that are waited for (P118) --- */

@@ -234,7 +234,7 @@ struct ls_ws {
     bool listed;
 };
 
-enum { LS_WORK_BUSY = 1, LS_WORK_READ = 2, LS_WORK_HUNG_UP = 4 };
+enum { LS_WORK_BUSY = 1, LS_WORK_READ = 2, LS_WORK_HUNG_UP = 4, LS_WORK_NEW = 8 };
 
 /** Read what has come, until nothing more has, or it is paused, or it is another's turn. Who handles it. */
 void ls__ws_read(struct ls_ws *ws);

@@ -22,6 +22,13 @@ enum { CLOSE_MS = 2000 /* N10 */, PING_SHARES = 32 /* of the ping time: those du
 
 /* --- who handles it --- */
 
+static void call_begins(struct ls_ws *ws)
+{
+    ls__loop_enter(ws->loop);
+    ws->hooks->begins(ws, ws->owner);
+    ls__loop_leave(ws->loop);
+}
+
 static void handle(struct ls_ws *ws, unsigned bits)
 {
     if (atomic_fetch_or(&ws->work, LS_WORK_BUSY | bits) & LS_WORK_BUSY) return;
@@ -29,6 +36,7 @@ static void handle(struct ls_ws *ws, unsigned bits)
     do {
         bits = atomic_exchange(&ws->work, LS_WORK_BUSY);
         if (bits & LS_WORK_HUNG_UP) ws->hung_up = true;
+        if (bits & LS_WORK_NEW && ws->hooks->begins) call_begins(ws);
         if (bits & LS_WORK_READ) ls__ws_read(ws);
         if (ws->finished) {
             ls__ws_bury(ws);
@@ -46,6 +54,8 @@ static void on_events(struct ls__watch *watch, uint32_t events)
         handle(ws, LS_WORK_READ | LS_WORK_HUNG_UP);
     else if (events & EPOLLIN)
         handle(ws, LS_WORK_READ);
+    else if (atomic_load(&ws->work) & LS_WORK_NEW) /* the first event: it takes what is sent */
+        handle(ws, 0);
 }
 
 static struct ls_ws *of_kick(struct ls__note *note)
@@ -176,6 +186,7 @@ struct ls_ws *ls_ws_new(struct ls_front *front, int fd, const struct ls_ws_start
                              .end = {.fn = on_end},
                              .fd = fd};
         atomic_store(&ws->refs, 1);
+        atomic_store(&ws->work, LS_WORK_NEW);
         pthread_mutex_init(&ws->send_lock, NULL);
         if (start->first_len > 0) ls_buf_add(&ws->rest, start->first, start->first_len);
         made = made && !ls_buf_failed(&ws->rest) && (!answer || ls__ws_put_raw(ws, answer));

@@ -58,6 +58,12 @@ static void run_connect(struct ls_hosted *session, void *arg)
     LL_PREPEND2(session->connected, socket, session_next);
 }
 
+/* May an item of the session run on this thread, a loop's? */
+static bool may_run(const struct socket *socket)
+{
+    return ls_queue_is_quick(socket->session->queue) && ls_ws_may_run(socket->ws);
+}
+
 /* It is in the list while it has a connection of the backend. */
 static void disconnect(struct ls_hosted *session, struct socket *socket, bool abnormal)
 {
@@ -173,6 +179,14 @@ static void break_silence(struct ls_ws *ws, void *owner)
     ls_bytes_unref(nothing);
 }
 
+/* Its first item; on the loop's thread, which is awake for it anyway, so that no other has to be woken. */
+static void connect_page(struct ls_ws *ws, void *owner)
+{
+    (void)ws;
+    struct socket *socket = owner;
+    ls_hosted_post(socket->session, run_connect, use(socket), drop, may_run(socket), NULL);
+}
+
 static bool take_message(struct ls_ws *ws, void *owner, int opcode, const char *text, size_t len)
 {
     struct socket *socket = owner;
@@ -194,7 +208,7 @@ static bool take_message(struct ls_ws *ws, void *owner, int opcode, const char *
     *frame = (struct frame_item){
         .item = {.run = run_frame, .what = "a frame of a page"}, .socket = use(socket), .batch = batch, .len = len};
     take_room(socket, len);
-    return ls_queue_post(session->queue, &frame->item, ls_queue_is_quick(session->queue) && ls_ws_may_run(ws)) == 0;
+    return ls_queue_post(session->queue, &frame->item, may_run(socket)) == 0;
 }
 
 static bool reserve_bytes(void *owner, size_t bytes)
@@ -273,7 +287,8 @@ static void free_socket(void *owner)
     ls_free(socket);
 }
 
-static const struct ls_ws_hooks hooks = {.message = take_message,
+static const struct ls_ws_hooks hooks = {.begins = connect_page,
+                                         .message = take_message,
                                          .unkept = refuse_unkept,
                                          .reserve = reserve_bytes,
                                          .unreserve = unreserve_bytes,
@@ -305,14 +320,13 @@ static bool reserve(atomic_int *count, int max)
     return false;
 }
 
-/* From here on it is read. Its first item is posted before its first message can be. */
+/* From here on it is read. */
 static void begin_socket(struct socket *socket)
 {
     struct ls_hosted *session = socket->session;
     LS_ERR(err);
     ls_hosted_touch(session);
     ls_log_session(1, session->vended, "page connected");
-    ls_hosted_post(session, run_connect, use(socket), drop, false, NULL);
     if (ls_ws_begin(socket->ws, &err) < 0) {
         ls_log(0, "A page is refused: %s", ls_err_text(&err));
         end_socket(socket->ws, socket, false);

@@ -66,7 +66,8 @@ struct peer {
     char *in; /* received */
     size_t len, cap;
     /* what the hooks see */
-    atomic_int messages, overs, gones, silents, unkepts, troubles;
+    atomic_int begun, messages, overs, gones, silents, unkepts, troubles;
+    atomic_int unbegun;    /* messages and ends without or before `begins` */
     atomic_int kind, code; /* of the last trouble */
     atomic_bool ended_well;
     atomic_llong room, reserved, reserved_most; /* bytes; room 0 = no limit */
@@ -84,11 +85,19 @@ static UNUSED void peer_hold(struct peer *peer, atomic_bool *hold)
         poll(NULL, 0, 1);
 }
 
+static UNUSED void peer_begins(struct ls_ws *ws, void *owner)
+{
+    (void)ws;
+    struct peer *peer = owner;
+    atomic_fetch_add(&peer->begun, 1);
+}
+
 static UNUSED bool peer_message(struct ls_ws *ws, void *owner, int opcode, const char *data, size_t len)
 {
     struct peer *peer = owner;
     struct ls_bytes *bytes = ls_bytes_new(data, len);
     assert_non_null(bytes);
+    atomic_fetch_add(&peer->unbegun, atomic_load(&peer->begun) != 1);
     peer_hold(peer, &peer->hold);
     if (peer->pause) ls_ws_pause(ws);
     atomic_fetch_add(&peer->messages, 1);
@@ -146,6 +155,7 @@ static UNUSED void peer_over(struct ls_ws *ws, void *owner, bool ended_well)
     (void)ws;
     struct peer *peer = owner;
     atomic_store(&peer->ended_well, ended_well);
+    atomic_fetch_add(&peer->unbegun, atomic_load(&peer->begun) != 1);
     atomic_fetch_add(&peer->overs, 1);
 }
 
@@ -155,7 +165,8 @@ static UNUSED void peer_gone(void *owner)
     atomic_fetch_add(&peer->gones, 1);
 }
 
-static const struct ls_ws_hooks peer_hooks = {.message = peer_message,
+static const struct ls_ws_hooks peer_hooks = {.begins = peer_begins,
+                                              .message = peer_message,
                                               .unkept = peer_unkept,
                                               .reserve = peer_reserve,
                                               .unreserve = peer_unreserve,

@@ -26,7 +26,36 @@ static void test_begins_with_what_came_behind_the_head(void **state)
     memmove(peer.in, peer.in + 17, peer.len -= 17);
     peer_expect(&peer, 0x81, "early", 5);
     peer_end(&peer);
+    assert_int_equal(atomic_load(&peer.begun), 1);
+    assert_int_equal(atomic_load(&peer.unbegun), 0);
     free(bytes);
+}
+
+/* Also of a peer that sends nothing, or has gone already. */
+static void test_tells_first_that_it_begins(void **state)
+{
+    (void)state;
+    struct ls_front *front = open_front(0, 0, 0);
+    static struct peer peer;
+    peer_open(&peer, front);
+    WAIT_FOR(atomic_load(&peer.begun) == 1);
+    peer_send(&peer, 0x81, "a", 1, 0);
+    peer_expect(&peer, 0x81, "a", 1);
+    peer_end(&peer);
+    static struct peer gone;
+    static const struct ls_ws_start nothing;
+    int fds[2];
+    LS_ERR(err);
+    gone = (struct peer){.fd = -1};
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+    close(fds[0]);
+    gone.ws = ls_ws_new(front, fds[1], &nothing, &peer_hooks, &gone, &err);
+    assert_non_null(gone.ws);
+    assert_int_equal(ls_ws_begin(gone.ws, &err), 0);
+    WAIT_FOR(atomic_load(&gone.overs) == 1);
+    ls_ws_unref(gone.ws);
+    assert_int_equal(atomic_load(&peer.begun) + atomic_load(&gone.begun), 2);
+    assert_int_equal(atomic_load(&peer.unbegun) + atomic_load(&gone.unbegun), 0);
 }
 
 /* A session may send, close or cut before the front has begun to read. */
@@ -463,6 +492,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_begins_with_what_came_behind_the_head, close_front),
+        cmocka_unit_test_teardown(test_tells_first_that_it_begins, close_front),
         cmocka_unit_test_teardown(test_ends_before_it_begins, close_front),
         cmocka_unit_test_teardown(test_closing_the_front_handles_no_message, close_front),
         cmocka_unit_test_teardown(test_pause, close_front),
