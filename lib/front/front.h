@@ -90,8 +90,9 @@ struct ls_ws_hooks {
     /* The front ends it; `code` is the close code, 0 = it is cut. May be NULL. Any thread, with the lock held: no
      * function of the front may be called. */
     void (*trouble)(void *owner, enum ls_ws_trouble kind, int code, const char *reason);
-    /* It has been pinged: a moment to send what a page wants to hear now and then. May be NULL. Beside any other. */
-    void (*silent)(struct ls_ws *ws, void *owner);
+    /* It is pinged: a moment for what a page wants to hear now and then. @return a text to send behind the ping, in one
+     * write: one use; NULL = none. May be NULL. Beside any other. */
+    struct ls_bytes *(*silent)(void *owner);
     /* No more messages come. `ended_well`: by a close frame of the peer with 1000, 1001 or without a code (P111). */
     void (*over)(struct ls_ws *ws, void *owner, bool ended_well);
     /* The last use has gone. Any thread. May be NULL. */

@@ -250,6 +250,8 @@ void ls__ws_bury(struct ls_ws *ws);
 bool ls__ws_grow(void *ws, struct ls_buf *buf, size_t more);
 /** Give it back. Any thread. */
 void ls__ws_drop(struct ls_ws *ws, struct ls_buf *buf);
+/** Send a ping and a text behind it (NULL = none), in one write, as ls_ws_send does. Any thread. */
+void ls__ws_ping(struct ls_ws *ws, struct ls_bytes *text);
 /** Send as much of what waits as the socket takes. Any thread. */
 void ls__ws_flush(struct ls_ws *ws);
 /** Put bytes into the outbox as they are, before anything else. @return false without memory */

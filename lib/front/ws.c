@@ -98,9 +98,10 @@ static int64_t beat(struct ls_ws *ws, int64_t now)
             ls_ws_cut(ws);
             return INT64_MAX;
         }
-        ls_ws_send(ws, LS_WS_PING, NULL);
+        struct ls_bytes *more = ws->hooks->silent ? ws->hooks->silent(ws->owner) : NULL;
+        ls__ws_ping(ws, more);
+        ls_bytes_unref(more);
         ws->unanswered++;
-        if (ws->hooks->silent) ws->hooks->silent(ws, ws->owner);
         since = now;
     }
     return (since + ping) / (ping / PING_SHARES + 1) * (ping / PING_SHARES + 1) + ping / PING_SHARES;

@@ -17,8 +17,8 @@ enum { DEFLATE_FROM = 1024 /* N6 */ };
 struct ls__out {
     struct ls__out *next;
     struct ls_bytes *bytes; /* counted; payload */
-    unsigned char head[10];
-    size_t head_len, done; /* bytes written of head and payload together */
+    unsigned char head[12]; /* a ping may stand before the frame's own */
+    size_t head_len, done;  /* bytes written of head and payload together */
 };
 
 /* --- writing --- */
@@ -155,11 +155,12 @@ void ls__ws_drop_outbox(struct ls_ws *ws)
 /* --- sending --- */
 
 /* Called with send_lock held. */
-static void send_locked(struct ls_ws *ws, int opcode, bool compressed, struct ls_bytes *payload)
+static void send_locked(struct ls_ws *ws, int opcode, bool compressed, struct ls_bytes *payload, bool pinged)
 {
     uint64_t max = ws->front->config.max_outbox;
     struct ls__out frame = {.bytes = payload};
-    frame.head_len = ls__frame_write(frame.head, opcode, compressed, ls_bytes_len(payload));
+    if (pinged) frame.head_len = ls__frame_write(frame.head, LS_WS_PING, false, 0);
+    frame.head_len += ls__frame_write(frame.head + frame.head_len, opcode, compressed, ls_bytes_len(payload));
     if (max > 0 && ws->out_head && ws->out_bytes + frame_bytes(&frame) > max) {
         tell(ws, LS_WS_NOT_READ, "more waits for it than the limit allows");
         cut_locked(ws);
@@ -175,7 +176,7 @@ static void send_locked(struct ls_ws *ws, int opcode, bool compressed, struct ls
     cut_locked(ws);
 }
 
-void ls_ws_send(struct ls_ws *ws, int opcode, struct ls_bytes *payload)
+static void send_frame(struct ls_ws *ws, int opcode, struct ls_bytes *payload, bool pinged)
 {
     struct ls_bytes *smaller = NULL;
     bool data = opcode == LS_WS_TEXT || opcode == LS_WS_BINARY;
@@ -183,17 +184,27 @@ void ls_ws_send(struct ls_ws *ws, int opcode, struct ls_bytes *payload)
         smaller = ls__deflate(ws->deflater, ws->deflate, ls_bytes_data(payload), ls_bytes_len(payload));
     pthread_mutex_lock(&ws->send_lock);
     if (ws->fd >= 0 && !ws->close_sent && !ws->mute) {
-        send_locked(ws, opcode, smaller, smaller ? smaller : payload);
+        send_locked(ws, opcode, smaller, smaller ? smaller : payload, pinged);
         atomic_store_explicit(&ws->last_out_ns, ls_now_ns(), memory_order_relaxed);
     }
     pthread_mutex_unlock(&ws->send_lock);
     ls_bytes_unref(smaller);
 }
 
+void ls_ws_send(struct ls_ws *ws, int opcode, struct ls_bytes *payload)
+{
+    send_frame(ws, opcode, payload, false);
+}
+
+void ls__ws_ping(struct ls_ws *ws, struct ls_bytes *text)
+{
+    send_frame(ws, text ? LS_WS_TEXT : LS_WS_PING, text, text);
+}
+
 void ls__ws_send_close(struct ls_ws *ws, struct ls_bytes *payload)
 {
     pthread_mutex_lock(&ws->send_lock);
-    if (ws->fd >= 0 && !ws->close_sent && !ws->mute && payload) send_locked(ws, LS_WS_CLOSE, false, payload);
+    if (ws->fd >= 0 && !ws->close_sent && !ws->mute && payload) send_locked(ws, LS_WS_CLOSE, false, payload, false);
     ws->close_sent = true;
     pthread_mutex_unlock(&ws->send_lock);
 }

@@ -171,12 +171,10 @@ static bool is_heartbeat(const char *text, size_t len)
 }
 
 /* S6: a page that has been silent, or was told nothing, hears something. */
-static void break_silence(struct ls_ws *ws, void *owner)
+static struct ls_bytes *break_silence(void *owner)
 {
     (void)owner;
-    struct ls_bytes *nothing = ls_bytes_new("[]", 2);
-    if (nothing) ls_ws_send(ws, LS_WS_TEXT, nothing);
-    ls_bytes_unref(nothing);
+    return ls_bytes_new("[]", 2);
 }
 
 /* Its first item; on the loop's thread, which is awake for it anyway, so that no other has to be woken. */
@@ -192,7 +190,9 @@ static bool take_message(struct ls_ws *ws, void *owner, int opcode, const char *
     struct socket *socket = owner;
     struct ls_hosted *session = socket->session;
     if (is_heartbeat(text, len)) {
-        break_silence(ws, owner);
+        struct ls_bytes *nothing = break_silence(owner);
+        if (nothing) ls_ws_send(ws, LS_WS_TEXT, nothing);
+        ls_bytes_unref(nothing);
         return true;
     }
     if (opcode == LS_WS_BINARY && !ls_utf8_valid(text, len))

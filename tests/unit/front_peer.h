@@ -71,6 +71,7 @@ struct peer {
     atomic_int kind, code; /* of the last trouble */
     atomic_bool ended_well;
     atomic_llong room, reserved, reserved_most; /* bytes; room 0 = no limit */
+    const char *behind_ping;                    /* NULL = nothing */
     bool pause;                                 /* pause after each message */
     atomic_bool hold;                           /* a message takes as long as this is set */
     atomic_bool hold_room;                      /* so does room for bytes */
@@ -143,11 +144,11 @@ static UNUSED void peer_trouble(void *owner, enum ls_ws_trouble kind, int code, 
     atomic_fetch_add(&peer->troubles, 1);
 }
 
-static UNUSED void peer_silent(struct ls_ws *ws, void *owner)
+static UNUSED struct ls_bytes *peer_silent(void *owner)
 {
-    (void)ws;
     struct peer *peer = owner;
     atomic_fetch_add(&peer->silents, 1);
+    return peer->behind_ping ? ls_bytes_new(peer->behind_ping, strlen(peer->behind_ping)) : NULL;
 }
 
 static UNUSED void peer_over(struct ls_ws *ws, void *owner, bool ended_well)

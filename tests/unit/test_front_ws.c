@@ -278,6 +278,22 @@ static void test_pings(void **state)
     peer_end(&peer);
 }
 
+static void test_pings_bring_a_text_along(void **state)
+{
+    (void)state;
+    static const struct ls_ws_start nothing;
+    struct ls_front *front = open_front(0, 200, 0);
+    static struct peer peer;
+    peer = (struct peer){.fd = -1, .behind_ping = "[]"};
+    peer_open_as(&peer, front, &nothing);
+    for (int i = 0; i < 2; i++) {
+        peer_expect(&peer, 0x89, "", 0);
+        assert_true(peer.len > 0); /* both came in one write */
+        peer_expect(&peer, 0x81, "[]", 2);
+    }
+    peer_end(&peer);
+}
+
 static void test_silent_peer_is_cut(void **state)
 {
     (void)state;
@@ -502,6 +518,7 @@ int main(void)
         cmocka_unit_test_teardown(test_no_room, close_front),
         cmocka_unit_test_teardown(test_announces_much, close_front),
         cmocka_unit_test_teardown(test_pings, close_front),
+        cmocka_unit_test_teardown(test_pings_bring_a_text_along, close_front),
         cmocka_unit_test_teardown(test_silent_peer_is_cut, close_front),
         cmocka_unit_test_teardown(test_close_is_not_answered, close_front),
         cmocka_unit_test_teardown(test_refused_and_stays, close_front),
