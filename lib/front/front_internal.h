@@ -81,6 +81,9 @@ void ls__loop_rewatch(struct ls__loop *loop, struct ls__watch *watch, uint32_t e
 void ls__loop_unwatch(struct ls__loop *loop, struct ls__watch *watch);
 /** Have it done. Any thread. @return false: the loop has stopped; it is not done */
 bool ls__loop_post(struct ls__loop *loop, struct ls__note *note);
+/** The same, of what takes some tenths of a millisecond and many may want at once: in their order, in each round for as
+ * long as 1 ms has not gone by with them. Any thread. */
+bool ls__loop_post_long(struct ls__loop *loop, struct ls__note *note);
 /** Call timer->fn in `ms` milliseconds or up to two ticks later, between two rounds; set anew if it is set. Any thread.
  */
 void ls__loop_timer(struct ls__loop *loop, struct ls__timer *timer, int64_t ms);

@@ -8,7 +8,7 @@
  * wake-ups (Q1).
  *
  * What a round still has to do (events, notes, timers) lies in the loop and not on the leader's stack, so that
- * whoever leads goes on with it. A round is: events that epoll gave, notes, timers.
+ * whoever leads goes on with it. A round is: events that epoll gave, notes, long notes for a millisecond, timers.
  *
  * Threads: ls-loop, two at first, up to THREADS_MAX while some are inside of long calls. Lock: `lock`, never held
  * while something of others is called. */
@@ -52,6 +52,8 @@ struct ls__loop {
     int batch_at, batch_count;
     struct ls__note *notes, **notes_end; /* for the next round */
     struct ls__note *turn;               /* of this one */
+    struct ls__note *longs, **longs_end; /* in their order */
+    int64_t longs_ns;                    /* when this round began with these; 0 = it has not */
     struct ls__wheel wheel;
     int64_t wait_tick; /* until when the leader waits; INT64_MIN = it does not */
     bool turned;       /* the round has taken its notes */
@@ -77,18 +79,33 @@ static void wake_leader(struct ls__loop *loop)
 /* Called with the lock held; not while it waits. */
 static void wait_events(struct ls__loop *loop)
 {
-    int64_t now = ls_now_ns(), until = loop->notes ? tick_of(now) : ls__wheel_next(&loop->wheel);
+    bool notes = loop->notes || loop->longs;
+    int64_t now = ls_now_ns(), until = notes ? tick_of(now) : ls__wheel_next(&loop->wheel);
     int64_t left = until == INT64_MAX ? -1 : until * LS_TICK_MS - now / 1000000;
-    loop->wait_tick = loop->notes ? INT64_MIN : until;
+    loop->wait_tick = notes ? INT64_MIN : until;
     pthread_mutex_unlock(&loop->lock);
     int count = epoll_wait(loop->epoll, loop->batch, EVENTS, until == INT64_MAX ? -1 : left > 0 ? (int)left : 0);
     now = ls_now_ns();
     pthread_mutex_lock(&loop->lock);
     loop->wait_tick = INT64_MIN;
     loop->turned = false;
+    loop->longs_ns = 0;
     loop->batch_at = 0;
     loop->batch_count = count > 0 ? count : 0;
     atomic_store_explicit(&loop->now_ns, now, memory_order_relaxed);
+}
+
+/* One at least in each round, so that they come to an end however much else there is. Called with the lock held. */
+static struct ls__note *take_long(struct ls__loop *loop)
+{
+    struct ls__note *note = loop->longs;
+    if (!note) return NULL;
+    int64_t now = ls_now_ns();
+    if (loop->longs_ns == 0) loop->longs_ns = now;
+    if (now - loop->longs_ns >= BUDGET_NS) return NULL;
+    loop->longs = note->next;
+    if (!loop->longs) loop->longs_end = &loop->longs;
+    return note;
 }
 
 /* The next thing to do. Called with the lock held, by the leader. */
@@ -113,6 +130,8 @@ static void do_next(struct ls__loop *loop)
         if (note)
             loop->turn = note->next;
         else
+            note = take_long(loop);
+        if (!note)
             timer = ls__wheel_due(&loop->wheel, tick_of(atomic_load_explicit(&loop->now_ns, memory_order_relaxed)));
         if (!note && !timer) {
             wait_events(loop);
@@ -219,6 +238,7 @@ struct ls__loop *ls__loop_new(struct ls_err *err)
     pthread_cond_init(&loop->look, NULL);
     pthread_cond_init(&loop->spare, NULL);
     loop->notes_end = &loop->notes;
+    loop->longs_end = &loop->longs;
     loop->wait_tick = INT64_MIN;
     loop->wheel.done = tick_of(ls_now_ns());
     atomic_store(&loop->now_ns, ls_now_ns());
@@ -252,11 +272,12 @@ void ls__loop_stop(struct ls__loop *loop)
         pthread_join(loop->threads[i]->thread, NULL);
     pthread_mutex_lock(&loop->lock);
     for (;;) {
-        struct ls__note *note = loop->turn ? loop->turn : loop->notes;
+        loop->longs_ns = 0;
+        struct ls__note *note = loop->turn ? loop->turn : loop->notes ? loop->notes : take_long(loop);
         if (!note) break;
         if (note == loop->turn) {
             loop->turn = note->next;
-        } else {
+        } else if (note == loop->notes) {
             loop->notes = note->next;
             if (!loop->notes) loop->notes_end = &loop->notes;
         }
@@ -313,18 +334,28 @@ void ls__loop_unwatch(struct ls__loop *loop, struct ls__watch *watch)
     pthread_mutex_unlock(&loop->lock);
 }
 
-bool ls__loop_post(struct ls__loop *loop, struct ls__note *note)
+static bool post(struct ls__loop *loop, struct ls__note *note, struct ls__note ***end)
 {
     note->next = NULL;
     pthread_mutex_lock(&loop->lock);
     bool taken = !loop->stopped;
     if (taken) {
-        *loop->notes_end = note;
-        loop->notes_end = &note->next;
+        **end = note;
+        *end = &note->next;
         if (loop->wait_tick != INT64_MIN) wake_leader(loop);
     }
     pthread_mutex_unlock(&loop->lock);
     return taken;
+}
+
+bool ls__loop_post(struct ls__loop *loop, struct ls__note *note)
+{
+    return post(loop, note, &loop->notes_end);
+}
+
+bool ls__loop_post_long(struct ls__loop *loop, struct ls__note *note)
+{
+    return post(loop, note, &loop->longs_end);
 }
 
 void ls__loop_timer(struct ls__loop *loop, struct ls__timer *timer, int64_t ms)

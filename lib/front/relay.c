@@ -384,10 +384,17 @@ static void shake(struct ls__relay *relay)
     if (rc == LS_TLS_BROKEN || relay->broken) end(relay);
 }
 
+/* A signature takes long, and hundreds may begin at once: others have their turn between them (N3). */
+static void shake_later(struct ls__relay *relay)
+{
+    watch(relay, &relay->outer, &relay->outer_events, 0);
+    if (!relay->posted) relay->posted = ls__loop_post_long(relay->loop, &relay->more);
+}
+
 static void step(struct ls__relay *relay, bool up, bool down)
 {
     switch (relay->state) {
-    case SHAKING: shake(relay); break;
+    case SHAKING: shake_later(relay); break;
     case SILENT: hear(relay); break;
     case CARRYING: carry(relay, up, down); break;
     }
@@ -419,7 +426,11 @@ static void on_more(struct ls__note *note)
     pthread_mutex_lock(&relay->front->lock);
     bool closing = relay->front->closing;
     pthread_mutex_unlock(&relay->front->lock);
-    if (!closing) step(relay, true, true);
+    if (closing) return;
+    if (relay->state == SHAKING)
+        shake(relay);
+    else
+        step(relay, true, true);
 }
 
 /* What has been accepted is the loop's from here on, which may be another one. */
@@ -428,7 +439,12 @@ static void on_begin(struct ls__note *note)
     struct ls__relay *relay = (struct ls__relay *)(void *)((char *)note - offsetof(struct ls__relay, more));
     relay->more.fn = on_more;
     ls__loop_timer(relay->loop, &relay->timer, FIRST_MS);
-    on_more(note);
+    if (relay->state != SHAKING) {
+        on_more(note);
+        return;
+    }
+    relay->posted = false;
+    shake_later(relay);
 }
 
 void ls__relay_begin(struct ls_front *front, int fd, const struct ls_relay_config *config)

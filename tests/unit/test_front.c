@@ -150,6 +150,55 @@ static void test_loop(void **state)
     close(probe.watch.fd);
 }
 
+/* --- long notes --- */
+
+enum { LONGS = 40, LEFT = 5 };
+
+static struct {
+    struct ls__note note; /* first; posted by each long one */
+    struct ls__note longs[LONGS + LEFT];
+    struct ls__loop *loop;
+    atomic_int notes, done, wrong;
+} turns;
+
+static void on_short(struct ls__note *note)
+{
+    (void)note;
+    atomic_fetch_add(&turns.notes, 1);
+}
+
+static void on_long(struct ls__note *note)
+{
+    int nth = atomic_load(&turns.done);
+    bool in_order = note == &turns.longs[nth], had_turn = atomic_load(&turns.notes) == nth;
+    if (nth < LONGS && (!in_order || !had_turn)) atomic_fetch_add(&turns.wrong, 1);
+    for (int64_t until = ls_now_ns() + ls_ms(1) + 100000; ls_now_ns() < until;)
+        ;
+    if (nth < LONGS) ls__loop_post(turns.loop, &turns.note);
+    atomic_fetch_add(&turns.done, 1);
+}
+
+static void test_loop_long_notes_let_others_have_their_turn(void **state)
+{
+    (void)state;
+    LS_ERR(err);
+    turns.loop = ls__loop_new(&err);
+    assert_non_null(turns.loop);
+    turns.note.fn = on_short;
+    for (int i = 0; i < LONGS + LEFT; i++)
+        turns.longs[i].fn = on_long;
+    for (int i = 0; i < LONGS; i++)
+        assert_true(ls__loop_post_long(turns.loop, &turns.longs[i]));
+    WAIT_FOR(atomic_load(&turns.notes) == LONGS);
+    assert_int_equal(atomic_load(&turns.wrong), 0);
+    for (int i = LONGS; i < LONGS + LEFT; i++)
+        assert_true(ls__loop_post_long(turns.loop, &turns.longs[i]));
+    ls__loop_stop(turns.loop); /* does what is left */
+    assert_int_equal(atomic_load(&turns.done), LONGS + LEFT);
+    assert_false(ls__loop_post_long(turns.loop, &turns.longs[0]));
+    ls__loop_free(turns.loop);
+}
+
 /* --- frames --- */
 
 static void test_frame_heads(void **state)
@@ -359,6 +408,7 @@ int main(void)
         cmocka_unit_test(test_wheel_after_a_long_sleep),
         cmocka_unit_test(test_wheel_after_a_sleep_beyond_its_turn),
         cmocka_unit_test(test_loop),
+        cmocka_unit_test(test_loop_long_notes_let_others_have_their_turn),
         cmocka_unit_test(test_frame_heads),
         cmocka_unit_test(test_frame_mask),
         cmocka_unit_test(test_handshake),
