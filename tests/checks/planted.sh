@@ -51,7 +51,9 @@ plant "$layers" 'shows planted, which does not begin with ls_' lib/base/planted.
 plant "$layers" 'lib/vm: 4 files call each other in a circle' lib/vm/lua_ref.c \
     '+void ls__hook_set(lua_State *);\nvoid planted(lua_State *L) { if (ls__is_handler(L, 1)) ls__hook_set(L); }'
 plant "$layers" 'a file of that name is in lib/base, too' lib/vm/buf.c '/* x */'
-plant "$layers" 'lib/base: 26 files, at most 25' lib/base/planted.h '/* x */'
+for n in {1..25}; do echo '/* x */' >lib/session/planted_$n.h; done
+plant "$layers" 'lib/session: 28 files, at most 25' lib/session/planted.h '/* x */'
+rm lib/session/planted_*.h
 plant "$layers" 'lines, at most 6000' lib/base/planted.c "$(lines 5000 ' ')"
 
 headers='bash tests/checks/headers.sh'
