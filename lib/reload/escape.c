@@ -1,6 +1,6 @@
 /* What of the three-way rule (rule.h) is done after the frames are out: copies of functions that step 5 has left, and
  * step 6: who holds a table that gave way? They go into a weak table; what survives a full collection is looked for in
- * all that the session can reach, and only if the text may have given a table away.
+ * all that the session can reach, and only if the text may have given a table away. Much garbage is collected here too.
  * Owner thread: the session's. Calls no metamethod. Rule: H49 4. */
 #include <string.h>
 
@@ -88,7 +88,8 @@ static LS_RAISES int l_search(lua_State *L)
 
 bool ls_session_reload_unsettled(const struct ls_session *session)
 {
-    return session->reload->displaced != LUA_NOREF || session->reload->copies != LUA_NOREF;
+    const struct ls_reload_state *state = session->reload;
+    return state->displaced != LUA_NOREF || state->copies != LUA_NOREF || state->garbage;
 }
 
 static void settle(struct ls_session *session, lua_CFunction fn, struct ls_reach reach, const char *what)
@@ -108,7 +109,8 @@ void ls_session_reload_settle(struct ls_session *session)
                "replacing copies of functions by their successors");
         ls__ref_drop(session, &state->copies);
     }
-    if (state->displaced == LUA_NOREF) return;
+    if (state->displaced == LUA_NOREF && !state->garbage) return;
+    state->garbage = false;
     ls_session_collect(session);               /* in an entry of its own, since finalizers run */
     if (state->displaced == LUA_NOREF) return; /* a finalizer may run anything */
     settle(session, l_search, (struct ls_reach){.session = session, .kind = LUA_TTABLE},

@@ -66,10 +66,10 @@ bool ls_session_reload_ends(struct ls_stack_files *stack, const struct ls_reload
 int ls_session_reload(struct ls_session *session, const struct ls_reload_file *files, size_t count,
                       struct ls_reload_report *report, struct ls_err *err);
 
-/** Has a reload replaced tables or functions that somebody else may still hold? Then ls_session_reload_settle is to
- * run, when what the reload has changed is out. */
+/** Has a reload replaced tables or functions that somebody else may still hold, or left much garbage? Then
+ * ls_session_reload_settle is to run, when what the reload has changed is out. */
 bool ls_session_reload_unsettled(const struct ls_session *session);
-/** Give those who hold such a one what took its place (H49). Takes as long as a full collection. */
+/** Give those who hold such a one what took its place (H49), and collect. Takes as long as a full collection. */
 void ls_session_reload_settle(struct ls_session *session);
 
 #endif

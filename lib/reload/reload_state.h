@@ -39,6 +39,7 @@ struct ls_reload_state {
     struct ls_load *loads; /* stack */
     size_t load_count, load_cap;
     bool running;                    /* a transaction */
+    bool garbage;                    /* one has left so much that it is collected behind the frames */
     struct ls_reload_report *report; /* borrowed: of the transaction, NULL outside of one */
     struct ls_texts *texts;          /* owned; NULL = those that all sessions share are used */
     struct ls_names undeclared;      /* `key name` of prototypes reported as no longer declared (H52) */

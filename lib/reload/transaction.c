@@ -522,10 +522,24 @@ static int run_all(struct transaction *work, struct ls_err *err)
     return code;
 }
 
+/* A file that makes its data anew leaves that behind, since the run's stays. The next save would pay for it before its
+ * frame. Little is left to Lua, and so is what is small beside the heap that would have to be marked. */
+#define GARBAGE_BYTES  ((size_t)4 << 20)
+#define GARBAGE_OF_ALL 4 /* a quarter */
+
+/* @param before  bytes of the heap when the transaction began */
+static void note_garbage(struct ls_session *session, size_t before)
+{
+    size_t now = ls_budget_get(&session->vm.budget->heap), grown = now > before ? now - before : 0;
+    if (grown >= GARBAGE_BYTES && grown >= before / GARBAGE_OF_ALL && lua_gc(session->vm.L, LUA_GCISRUNNING) == 1)
+        session->reload->garbage = true;
+}
+
 int ls_session_reload(struct ls_session *session, const struct ls_reload_file *files, size_t count,
                       struct ls_reload_report *report, struct ls_err *err)
 {
     int64_t start = ls_now_ns();
+    size_t heap = ls_budget_get(&session->vm.budget->heap);
     struct transaction work = {.session = session, .report = report};
     int code = 0, top = lua_gettop(session->vm.L);
     bool any = false;
@@ -546,6 +560,7 @@ int ls_session_reload(struct ls_session *session, const struct ls_reload_file *f
     ls__failures_unasked(session);
     lua_settop(session->vm.L, top);
     release(&work);
+    note_garbage(session, heap);
     report->ns = ls_now_ns() - start;
     return code;
 }

@@ -368,6 +368,35 @@ static void h58_finalizers_behind_the_frames_are_stopped(void **state)
     site_close(&site);
 }
 
+/* A file that makes much data anew leaves it behind; the next save does not pay for that before its frame. */
+static void h49_data_made_in_vain_is_collected_behind_the_frames(void **state)
+{
+    (void)state;
+#define VERSION(n)                                                                                                     \
+    "local M = {rows = {}} for i = 1, " n " do M.rows[i] = {i, i} end function M.f() return " #n " end return M"
+    struct site site;
+    robust_open(&site, "m = require('m') rows = m.rows", VERSION("60000"));
+    site_eval(&site, "collectgarbage()");
+    uint64_t before = ls_session_memory(site.session);
+    save_only(&site, VERSION("60000 "), LS_RELOAD_OK);
+    assert_true(ls_session_memory(site.session) > before + before / 2);
+    assert_true(ls_session_reload_unsettled(site.session));
+    ls_session_reload_settle(site.session);
+    assert_false(ls_session_reload_unsettled(site.session));
+    assert_true(ls_session_memory(site.session) < before + before / 4);
+    site_check(&site, "return rows == m.rows and #rows == 60000");
+    site_eval(&site, "collectgarbage('stop')");
+    save_only(&site, VERSION("60000  "), LS_RELOAD_OK);
+    ls_session_reload_settle(site.session);
+    assert_true(ls_session_memory(site.session) > before + before / 2); /* whoever has stopped it wants no collector */
+    site_close(&site);
+    robust_open(&site, "m = require('m') rows = m.rows", VERSION("100"));
+    save_only(&site, VERSION("100 "), LS_RELOAD_OK);
+    assert_false(ls_session_reload_unsettled(site.session)); /* little is left to Lua */
+#undef VERSION
+    site_close(&site);
+}
+
 /* Copies of functions in what is large elsewhere follow after the frames are out, whatever has been saved until then.
  */
 static void h49_copies_in_large_tables_follow_later(void **state)
@@ -412,6 +441,7 @@ int main(void)
         cmocka_unit_test(h49_functions_in_long_lists),
         cmocka_unit_test(h49_functions_in_long_lists_of_globals),
         cmocka_unit_test(h49_r18_each_place_of_data_is_counted_once),
+        cmocka_unit_test(h49_data_made_in_vain_is_collected_behind_the_frames),
         cmocka_unit_test(h49_copies_in_large_tables_follow_later),
         cmocka_unit_test(h58_any_failed_allocation_leaves_no_edit_untold),
         cmocka_unit_test(h58_finalizers_wait_while_the_rule_is_applied),
