@@ -197,7 +197,7 @@ FUZZ_SECONDS ?= 60
 SOAK_SECONDS ?= 60
 FUZZ_TARGETS = $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 fuzz: deps-check
-	@B=$(B) MAKE="$(MAKE)" bash tests/fuzz/run.sh $(FUZZ_SECONDS) $(FUZZ_TARGETS)
+	@B=$(B) MAKE="$(MAKE)" FUZZ_OTHERS=$(FUZZ_OTHERS) bash tests/fuzz/run.sh $(FUZZ_SECONDS) $(FUZZ_TARGETS)
 
 # Built by run.sh below folders of their own: FUZZ_ENGINE=libfuzzer (clang), or replay, which runs the kept inputs again with any compiler.
 ifdef FUZZ_ENGINE

@@ -17,7 +17,6 @@ suites=(
     headers 300 'bash tests/checks/headers.sh'
     tree 120 'bash tests/checks/tree.sh'
     rules 60 'node tests/checks/rules.mjs --check'
-    unit 1200 "$MAKE DEV=1 unit"
     server 1800 "LSESS=$B/lsess bash tests/each.sh tests/server/*.test.js"
     browser 1200 "LSESS=$B/lsess LSESS_SHOTS=$B/screenshots bash tests/each.sh tests/browser/*.test.js"
     proxies 600 "LSESS=$B/lsess bash tests/each.sh tests/proxies/*.test.js"
@@ -28,11 +27,12 @@ suites=(
 # What only computes. Each build with a sanitizer is made here, before the suites above that run the program of it.
 beside=(
     docs 600 'bash tests/checks/docs.sh'
+    unit 2400 "$MAKE DEV=1 unit UNIT_SECONDS=1500"
     unit-san 2400 'bash tests/sanitized.sh address units'
     unit-threads 2400 'bash tests/sanitized.sh thread units'
     planted 900 'bash tests/checks/planted.sh'
     static 1800 'bash tests/checks/static.sh'
     apicheck 1200 'bash tests/apicheck.sh'
-    fuzz $((FUZZ_SECONDS * $(ls tests/fuzz/fuzz_*.c | wc -l) + 900)) "$MAKE fuzz FUZZ_SECONDS=$FUZZ_SECONDS"
+    fuzz $((FUZZ_SECONDS * $(ls tests/fuzz/fuzz_*.c | wc -l) + 900)) "$MAKE fuzz FUZZ_SECONDS=$FUZZ_SECONDS FUZZ_OTHERS=$(((FUZZ_SECONDS + 5) / 6))"
 )
 exec bash tests/run.sh "${suites[@]}" --beside "${beside[@]}"

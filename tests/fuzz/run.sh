@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Fuzzes each target with libFuzzer (clang), starting from the corpus kept in tests/fuzz/corpus/TARGET: the four parsers that quality.md Q4 names for some
-# seconds each, the others for a third of it. Without clang, or with 0 seconds, it runs each target over that corpus only. usage: tests/fuzz/run.sh SECONDS TARGET…
+# seconds each, the others for FUZZ_OTHERS, or a third of it. Without clang, or with 0 seconds, it runs each target over that corpus only.
+# usage: tests/fuzz/run.sh SECONDS TARGET…
 #
 # A target is fuzz_ROOM[_topic].c: it is linked with ROOM and the rooms below it, built by the Makefile with address and undefined behaviour sanitizers in a
 # folder of its own. New inputs go to $B/fuzz/TARGET, never into the kept corpus; what crashes is kept beside them, to be added to the corpus with the fix:
@@ -9,6 +10,7 @@
 set -u
 cd "$(dirname "$0")/../.."
 seconds=${1:-60}
+others=${FUZZ_OTHERS:-$(((seconds + 2) / 3))} # rounded up: 0 seconds is for ever
 shift
 out=${B:-build}/fuzz
 passed=0 failed=0
@@ -25,8 +27,7 @@ fi
 run() { # target
     local seconds=$seconds corpus=tests/fuzz/corpus/$1 program=$out/build/$engine/fuzz_$1
     mkdir -p "$out/$1"
-    # Rounded up: 0 seconds is for ever.
-    case $1 in protocol | protocol_control | tracker_path | viewdef) ;; *) seconds=$(((seconds + 2) / 3)) ;; esac
+    case $1 in protocol | protocol_control | tracker_path | viewdef) ;; *) seconds=$others ;; esac
     if [ "$engine" = libfuzzer ]; then
         timeout -k 5 $((seconds + 300)) "$program" -max_total_time="$seconds" -timeout=20 -rss_limit_mb=2048 -print_final_stats=1 \
             -artifact_prefix="$out/$1/" "$out/$1" "$corpus"
