@@ -34,7 +34,7 @@ struct ls__listener {
     char *path; /* of a Unix socket, owned; NULL = none */
     dev_t dev;
     ino_t ino;
-    int64_t told_ns;           /* when the log said that connections wait; 0 = never */
+    int64_t told_ns;           /* when the log last said that connections wait; 0 = never */
     struct ls__listener *next; /* protected by the front's lock */
 };
 
@@ -126,9 +126,10 @@ int ls_listen_unix(const char *path, struct ls_err *err)
 static void wait_for_room(struct ls__listener *listener, const char *why)
 {
     int64_t now = ls_now_ns();
-    if (listener->told_ns == 0 || now - listener->told_ns > TELL_NS)
+    if (listener->told_ns == 0 || now - listener->told_ns > TELL_NS) {
         ls_log(0, "Connections wait to be accepted: %s.", why);
-    listener->told_ns = now;
+        listener->told_ns = now;
+    }
     ls__loop_rewatch(listener->loop, &listener->watch, 0);
     ls__loop_timer(listener->loop, &listener->again, AGAIN_MS);
 }
