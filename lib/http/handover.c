@@ -170,5 +170,7 @@ int ls_http_take(struct mg_connection *http, struct ls_buf *early)
     if (!early || taken.unknown || !count_read(copy, &count)) return copy;
     uint64_t behind = count - taken.before - taken.head; /* a number beyond the buffer would be a wrong one */
     if (taken.head + behind <= LS_HEAD_MAX) ls_buf_add(early, taken.behind, (size_t)behind);
-    return copy;
+    if (!ls_buf_failed(early)) return copy;
+    close(copy); /* what comes next would be taken for the beginning */
+    return -ENOMEM;
 }

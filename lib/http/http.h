@@ -115,7 +115,8 @@ void ls__handover_request(const struct mg_request_info *info, const char *start,
  * to be written any more; begin_request returns the status that the answer has. The request's body has been read.
  * @param early  what the peer has sent behind this request, as far as civetweb has read it, is appended; may be NULL
  * @return the descriptor, non-blocking, owned, close(); or -errno, and civetweb has the connection still: EMFILE,
- * ENFILE, ENOENT (not found) */
+ * ENFILE, ENOENT (not found); or -ENOMEM: `early` has failed, so the connection has been closed, and what civetweb
+ * writes goes nowhere */
 int ls_http_take(struct mg_connection *http, struct ls_buf *early);
 
 /* --- body.c --- */

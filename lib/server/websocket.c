@@ -339,7 +339,7 @@ static void begin_socket(struct socket *socket)
     drop(socket);
 }
 
-/* The connection is taken from civetweb. @return false: civetweb has it still */
+/* The connection is taken from civetweb. @return false: the answer is civetweb's to give */
 static bool take_over(struct ls_request *request, struct ls_hosted *session, struct ls_ws_start *start)
 {
     struct ls_server *server = request->web->server;

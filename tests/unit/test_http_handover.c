@@ -16,6 +16,7 @@
 
 #include <cmocka.h>
 
+#include "base/alloc.h"
 #include "http/http.h"
 
 enum { MANY = 100, WAIT_MS = 10000 };
@@ -42,9 +43,12 @@ static int begin_request(struct mg_connection *http)
     char body[1024];
     assert_null(ls_request_begin(info));
     if (info->content_length > 0) assert_int_equal(mg_read(http, body, sizeof body), info->content_length);
-    if (strcmp(info->local_uri_raw, "/take") != 0) return answer(http, 200);
+    bool scarce = strcmp(info->local_uri_raw, "/scarce") == 0; /* memory is */
+    if (!scarce && strcmp(info->local_uri_raw, "/take") != 0) return answer(http, 200);
     pthread_mutex_lock(&rig.lock);
+    (void)ls_alloc_fail_at(scarce);
     int fd = rig.taken[rig.count] = ls_http_take(http, &rig.early[rig.count]);
+    (void)ls_alloc_fail_at(0);
     rig.count++;
     pthread_cond_signal(&rig.changed);
     pthread_mutex_unlock(&rig.lock);
@@ -182,6 +186,23 @@ static void what_came_with_the_head_is_not_lost(void **state)
     close(client);
 }
 
+/* Without memory for it the connection ends: what follows is not to be taken for the beginning. */
+static void what_came_with_the_head_ends_it_without_memory(void **state)
+{
+    (void)state;
+    int client = dial(), next = dial();
+    char byte;
+    put(client, "GET /scarce HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\n\r\nearly");
+    assert_int_equal(await_taken(0), -ENOMEM);
+    struct pollfd wait = {.fd = client, .events = POLLIN};
+    assert_int_equal(poll(&wait, 1, WAIT_MS), 1);
+    assert_true(recv(client, &byte, 1, 0) <= 0);
+    put(next, PLAIN);
+    expect(next, OK_200);
+    close(client);
+    close(next);
+}
+
 static void nor_behind_other_requests(void **state)
 {
     (void)state;
@@ -291,6 +312,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(the_only_worker_is_free_again, open_rig, close_rig),
         cmocka_unit_test_setup_teardown(what_came_with_the_head_is_not_lost, open_rig, close_rig),
+        cmocka_unit_test_setup_teardown(what_came_with_the_head_ends_it_without_memory, open_rig, close_rig),
         cmocka_unit_test_setup_teardown(nor_behind_other_requests, open_rig, close_rig),
         cmocka_unit_test_setup_teardown(of_much_the_rest_is_in_the_socket, open_rig, close_rig),
         cmocka_unit_test_setup_teardown(of_one_that_sends_no_more_too, open_rig, close_rig),
