@@ -84,6 +84,17 @@ void ls__module_leave(struct ls_session *session);
  * @param order  gets the places of the keys in the new order. @return false without memory */
 bool ls__modules_order(const struct ls_session *session, const char *const *keys, size_t count, size_t *order);
 
+/* --- relink.c --- */
+
+/** The module that was loaded through `path` under another key than `key`: under `old_key`, or if that is "" under
+ * whichever. @return borrowed; NULL = none, or `old_key` is NULL */
+struct ls_module *ls__module_before(const struct ls_session *session, const char *old_key, const char *key,
+                                    const char *path);
+/** A link was re-pointed: the module known as `old_key` (as ls__module_before's) through `path` takes the new key, or
+ * gives its names away (H17).
+ * @return the name under which the new target has to be loaded for the first time, owned, else NULL */
+char *ls__module_relink(struct ls_session *session, const char *old_key, const char *key, const char *path);
+
 /* --- loader.c (sections 6, 7) --- */
 
 /** Remember how an execution ended: hash, success, error text, time. After a success, instances of its prototypes whose

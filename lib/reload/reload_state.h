@@ -74,17 +74,6 @@ void ls__load_end(struct ls_session *session, bool succeeded);
  * @param module, own  NULL and 0, or the module that runs and the stack index of the value it gives [-0, +1, m] */
 LS_RAISES void ls__push_known(struct ls_session *session, lua_State *L, const struct ls_module *module, int own);
 
-/* --- relink.c --- */
-
-/** The module that was loaded through `path` under another key than `key`: under `old_key`, or if that is "" under
- * whichever. @return borrowed; NULL = none, or `old_key` is NULL */
-struct ls_module *ls__module_before(const struct ls_session *session, const char *old_key, const char *key,
-                                    const char *path);
-/** A link was re-pointed: the module known as `old_key` (as ls__module_before's) through `path` takes the new key, or
- * gives its names away (H17).
- * @return the name under which the new target has to be loaded for the first time, owned, else NULL */
-char *ls__module_relink(struct ls_session *session, const char *old_key, const char *key, const char *path);
-
 /* --- holders.c --- */
 
 struct ls_walk;

@@ -1,6 +1,6 @@
 /* A link of some request path leads to another file now (H17). Owner thread: the session's.
  * Refuses to run anything: the transaction runs the new text, as a reload or as a first load. */
-#include "reload/reload_state.h"
+#include "model/module.h"
 
 #include <string.h>
 
