@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The checks, checked: in a copy of the tree one violation after another is planted, and the check that is there for it must fail and name the place.
+# The checks, checked: in a copy of the tree violations are planted, and the check that is there for them must fail and name each with its place.
 set -u
 cd "$(dirname "$0")/../.."
 passed=0 failed=0
@@ -11,88 +11,109 @@ trap 'rm -rf "$scratch"' EXIT
     while IFS= read -r -d '' file; do [ -e "$file" ] && printf '%s\0' "$file"; done | tar -c --null -T - | tar -x -C "$scratch"
 cd "$scratch" || exit 1
 export GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_SYSTEM=/dev/null
-git init -q . && git add -f . || exit 1
+git init -q . && git add -f . && pristine=$(git write-tree) || exit 1
 
-# plant CHECK EXPECTED FILE TEXT: the file, with the text in place of its own or after it (TEXT begins with +), makes the check fail with the expected words.
+# plant FILE TEXT EXPECTED…: the text, in place of the file's own or after it (TEXT begins with +), with the beginnings of what is to be said of it.
+expected=()
 plant() {
-    local check=$1 expected=$2 file=$3 text=$4 report
-    mkdir -p "$(dirname "$file")"
-    [ -f "$file" ] && cp "$file" "$file.before"
-    if [ "${text:0:1}" = + ]; then printf '%b\n' "${text:1}" >>"$file"; else printf '%b\n' "$text" >"$file"; fi
-    git add -f "$file"
+    mkdir -p "$(dirname "$1")"
+    if [ "${2:0:1}" = + ]; then printf '%b\n' "${2:1}" >>"$1"; else printf '%b\n' "$2" >"$1"; fi
+    git add -f "$1"
+    expected+=("${@:3}")
+}
+# demand CHECK [FINDINGS]: with all that is planted the check fails, says each thing expected in a line that begins so, and counts that many findings and no
+# more; then the tree is as it was. What is planted together must not hide each other, and each needs a name of its own.
+demand() {
+    local check=$1 findings=${2:-${#expected[@]}} report status wanted missed=0
     report=$(eval "$check" 2>&1)
-    if [ $? != 0 ] && grep -qF -- "$expected" <<<"$report"; then
+    status=$?
+    for wanted in "${expected[@]}"; do
+        if [ $status != 0 ] && grep -qE -- "^(not ok )?$wanted" <<<"$report"; then
+            passed=$((passed + 1))
+        else
+            missed=$((missed + 1))
+            echo "not ok $check says nothing like '$wanted'"
+        fi
+    done
+    if grep -qxE "[0-9]+ passed, $findings failed" <<<"$report"; then
         passed=$((passed + 1))
     else
-        failed=$((failed + 1))
-        echo "not ok $check finds nothing like '$expected' in $file:"
-        tail -3 <<<"$report"
+        missed=$((missed + 1))
+        echo "not ok $check does not count $findings findings"
     fi
-    if [ -f "$file.before" ]; then mv "$file.before" "$file"; else git rm -qf --cached "$file" && rm -f "$file"; fi
-    git add -f . 2>/dev/null
+    [ "$missed" = 0 ] || sed 's/^/    | /' <<<"$report" | tail -60 # its counts are not ours
+    failed=$((failed + missed))
+    expected=()
+    git read-tree --reset -u "$pristine"
 }
 lines() { yes "$2" | head -n "$1"; }
 
-# Objects of the sources that are as they were come from the build of the tree.
-layers="B=$built node tests/checks/layers.mjs"
-plant "$layers" 'base includes "tracker/tracker.h", which lies above it' lib/base/planted.h '/* x */\n#include "tracker/tracker.h"'
-plant "$layers" 'model includes "server/server.h"' lib/model/planted.c '/* x */\n# include "server/server.h"'
-plant "$layers" 'names no room' lib/server/planted.c '/* x */\n#include "server_internal.h"'
-plant "$layers" 'attic is no room of lib' lib/attic/planted.c '/* x */\n#include "base/text.h"'
-for outside in lib/tracker/planted.c lib/server/planted.c cmd/lsess/planted.c; do
-    plant "$layers" 'belongs to lib/vm, ' $outside '/* x */\n#include <lua5.4/lua.h>'
-    plant "$layers" 'belongs to lib/vm, ' $outside '/* x */\n#include "lauxlib.h"'
-    plant "$layers" 'belongs to lib/hotload' $outside '/* x */\n#include <sys/inotify.h>'
+plant lib/files/planted_up.h '/* x */\n#include "tracker/tracker.h"' \
+    'lib/files/planted_up.h:2: files includes "tracker/tracker.h", which lies above it'
+plant lib/executor/planted_up.c '/* x */\n# include "server/server.h"' \
+    'lib/executor/planted_up.c:2: executor includes "server/server.h", which lies above it'
+plant lib/server/planted_room.c '/* x */\n#include "server_internal.h"' 'lib/server/planted_room.c:2: "server_internal.h" names no room'
+plant lib/attic/planted_attic.c '/* x */\n#include "base/text.h"' 'lib/attic/planted_attic.c: attic is no room of lib'
+for outside in lib/tracker/planted_tracker.c lib/server/planted_server.c cmd/lsess/planted.c; do
+    plant $outside '/* x */\n#include <lua5.4/lua.h>\n#include "lauxlib.h"\n#include <sys/inotify.h>' \
+        "$outside:2: <lua5.4/lua.h> belongs to lib/vm, " "$outside:3: <lauxlib.h> belongs to lib/vm, " \
+        "$outside:4: <sys/inotify.h> belongs to lib/hotload"
 done
-plant "$layers" 'belongs to lib/http, ' lib/vm/planted.h '/* x */\n#include <civetweb.h>'
-plant "$layers" 'calls ls_tracker_count of lib/tracker/find.c, which lies above it' lib/files/planted.c \
-    '/* x */\nint ls_tracker_count(void *);\nint planted(void *t) { return ls_tracker_count(t); }'
-plant "$layers" 'shows planted, which does not begin with ls_' lib/base/planted.c '/* x */\nint planted;'
-plant "$layers" 'lib/vm: 4 files call each other in a circle' lib/vm/lua_ref.c \
-    '+void ls__hook_set(lua_State *);\nvoid planted(lua_State *L) { if (ls__is_handler(L, 1)) ls__hook_set(L); }'
-plant "$layers" 'a file of that name is in lib/base, too' lib/vm/buf.c '/* x */'
-for n in {1..25}; do echo '/* x */' >lib/session/planted_$n.h; done
-plant "$layers" 'lib/session: 28 files, at most 25' lib/session/planted.h '/* x */'
-rm lib/session/planted_*.h
-plant "$layers" 'lines, at most 6000' lib/base/planted.c "$(lines 5000 ' ')"
+plant lib/check/planted_web.h '/* x */\n#include <civetweb.h>' 'lib/check/planted_web.h:2: <civetweb.h> belongs to lib/http, '
+plant lib/files/planted_call.c '/* x */\nint ls_tracker_count(void *);\nint ls__planted_call(void *t) { return ls_tracker_count(t); }' \
+    'lib/files/planted_call.c: calls ls_tracker_count of lib/tracker/find.c, which lies above it'
+plant lib/check/planted_name.c '/* x */\nint planted;' 'lib/check/planted_name.c: shows planted, which does not begin with ls_'
+plant lib/vm/lua_ref.c '+void ls__hook_set(lua_State *);\nvoid ls__planted(lua_State *L) { if (ls__is_handler(L, 1)) ls__hook_set(L); }' \
+    'lib/vm: 4 files call each other in a circle, at most 3: .*lua_ref.c'
+plant lib/console/buf.c '/* x */' 'lib/console/buf.c: a file of that name is in lib/base, too'
+for n in {1..25}; do plant lib/session/planted_$n.h '/* x */'; done
+plant lib/session/planted.h '/* x */' 'lib/session: 28 files, at most 25'
+plant lib/viewdef/planted_long.h "$(lines 6000 ' ')" 'lib/viewdef: [0-9]+ lines, at most 6000'
+# Objects of the sources that are as they were come from the build of the tree.
+demand "B=$built node tests/checks/layers.mjs"
 
-headers='bash tests/checks/headers.sh'
-plant "$headers" 'does not compile alone' lib/base/planted.h '/* x */\nsize_t planted(void);'
-plant "$headers" 'does not compile alone' lib/base/planted.h '/* x, without a guard */\nstruct planted { int x; };'
-plant "$headers" 'has warnings' lib/base/planted.h '/* x */\n#ifndef P\n#define P\nstatic inline int planted(int a) { return 0; }\n#endif'
-plant "$headers" 'has no note at its top' lib/base/planted.h '#ifndef P\n#define P\n#endif'
-plant "$headers" 'planted.h:7: second does not say what it does' lib/tracker/planted.h \
-    '/* x */\n#ifndef P\n#define P\n/** Says it. */\nint first(void);\n/* --- part --- */\nvoid second(int a,\n            int b);\nint third(void); /* says it */\n#endif'
-plant "$headers" 'planted.c:2: planted does not say its stack effect' lib/vm/planted.c '/* x */\nstatic int planted(lua_State *L)\n{\n    return 0;\n}'
+plant lib/base/planted_type.h '/* x */\nsize_t planted(void);' 'lib/base/planted_type.h: does not compile alone'
+plant lib/base/planted_twice.h '/* x, without a guard */\nstruct planted { int x; };' 'lib/base/planted_twice.h: does not compile alone'
+plant lib/base/planted_unused.h '/* x */\n#ifndef P\n#define P\n/** x */\nstatic inline int planted(int a) { return 0; }\n#endif' \
+    'lib/base/planted_unused.h: has warnings'
+plant lib/base/planted_note.h '#ifndef P\n#define P\n#endif' 'lib/base/planted_note.h: has no note at its top'
+plant lib/tracker/planted.h \
+    '/* x */\n#ifndef P\n#define P\n/** Says it. */\nint first(void);\n/* --- part --- */\nvoid second(int a,\n            int b);\nint third(void); /* says it */\n#endif' \
+    'lib/tracker/planted.h:7: second does not say what it does'
+plant lib/vm/planted.c '/* x */\nstatic int planted(lua_State *L)\n{\n    return 0;\n}' 'lib/vm/planted.c:2: planted does not say its stack effect'
+demand 'bash tests/checks/headers.sh'
 
-format='bash tests/checks/format.sh'
-plant "$format" 'should be clang-formatted' lib/base/planted.c '/* x */\nint  planted;'
-plant "$format" 'planted.c:1: wider than 120 columns' lib/base/planted.c "/* $(printf '%.0sx' {1..120}) */"
-plant "$format" 'planted.test.js:2: wider than 140 columns' tests/server/planted.test.js "// x\n// $(printf '%.0sä' {1..138})"
-plant "$format" 'planted.mjs:1: wider than 140 columns' tests/bench/planted.mjs "// $(printf '%.0sx' {1..138})"
-plant "$format" 'planted.js:1: wider than 140 columns' tests/browser/lib/planted.js "// $(printf '%.0sx' {1..138})"
+plant lib/base/planted_space.c '/* x */\nint  planted;' 'lib/base/planted_space.c:2:.* should be clang-formatted'
+plant lib/base/planted_wide.c "/* $(printf '%.0sx' {1..120}) */" 'lib/base/planted_wide.c:1: wider than 120 columns'
+plant tests/server/planted.test.js "// x\n// $(printf '%.0sä' {1..138})" 'tests/server/planted.test.js:2: wider than 140 columns'
+plant tests/bench/planted.mjs "// $(printf '%.0sx' {1..138})" 'tests/bench/planted.mjs:1: wider than 140 columns'
+plant tests/browser/lib/planted.js "// $(printf '%.0sx' {1..138})" 'tests/browser/lib/planted.js:1: wider than 140 columns'
+demand 'bash tests/checks/format.sh'
 
-tree='bash tests/checks/tree.sh'
-plant "$tree" 'top level is fixed; also there: notes' notes/planted 'x'
-plant "$tree" '901 lines' lib/base/planted.c "/* x */\n$(lines 900 ' ')"
-plant "$tree" '901 lines' templates/client/planted.js "$(lines 901 '//')"
-plant "$tree" 'a function of 81 lines' lib/base/planted.c "/* x */\nvoid planted(void)\n{\n$(lines 81 '    ;')\n}"
-plant "$tree" 'no note at its top' cmd/lsess/planted.c '#include <stdio.h>'
-plant "$tree" 'has not declared' lib/base/planted.c '/* x */\nvoid planted(void)\n{\n    struct ls_err err;\n}'
-plant "$tree" 'a longjmp would leave' lib/base/planted.c '/* x */\nLS_RAISES int planted(void)\n{\n    LS_ERR(err);\n}'
-plant "$tree" 'planted.c:5: planted cites T''31 again' lib/base/planted.c '/* x */\n/* x (T''31) */\nint planted(void)\n{\n    return 1; /* T''31 */\n}'
-plant "$tree" 'planted.c:3: ls__planted cites T''31 again' lib/base/planted.c '/* x */\n/* x (T''31, T''31.1, T''31) */\nint ls__planted(void)\n{\n}'
-plant "$tree" 'planted.c:1' lib/base/planted.c '/* TO''DO */'
-plant "$tree" 'make help does not name planted' Makefile '+.PHONY: planted\nplanted:'
+plant notes/planted 'x' 'top level is fixed; also there: notes$'
+plant lib/base/planted_long.c "/* x */\n$(lines 900 ' ')" 'lib/base/planted_long.c: 901 lines'
+plant templates/client/planted.js "$(lines 901 '//')" 'templates/client/planted.js: 901 lines'
+plant lib/base/planted_function.c "/* x */\nvoid planted(void)\n{\n$(lines 81 '    ;')\n}" 'lib/base/planted_function.c:3: a function of 81 lines'
+plant cmd/lsess/planted.c '#include <stdio.h>' 'cmd/lsess/planted.c: no note at its top'
+plant lib/base/planted_err.c '/* x */\nvoid planted(void)\n{\n    struct ls_err err;\n}' 'lib/base/planted_err.c:4: .* has not declared'
+plant lib/base/planted_jump.c '/* x */\nLS_RAISES int planted(void)\n{\n    LS_ERR(err);\n}' 'lib/base/planted_jump.c:4: .* a longjmp would leave'
+plant lib/base/planted_cite.c '/* x */\n/* x (T''31) */\nint planted(void)\n{\n    return 1; /* T''31 */\n}' \
+    'lib/base/planted_cite.c:5: planted cites T''31 again'
+plant lib/base/planted_note.c '/* x */\n/* x (T''31, T''31.1, T''31) */\nint ls__planted(void)\n{\n}' \
+    'lib/base/planted_note.c:3: ls__planted cites T''31 again'
+plant lib/base/planted_loose.c '/* TO''DO */' 'lib/base/planted_loose.c:1:'
+plant Makefile '+.PHONY: planted\nplanted:' 'make help does not name planted'
+demand 'bash tests/checks/tree.sh' 9 # what is wrong with errors is one finding, and so is what is cited again
 
 rules='node tests/checks/rules.mjs'
-plant "$rules --check" 'tests/RULES.md is out of date' tests/RULES.md 'x'
-plant "$rules --check" 'C''8 has neither a test nor a line' tests/checks/rules.txt '+C''8: what nobody has proved'
-plant "$rules --check" 'C''8 has no sentence' tests/checks/rules.txt '+C''8:'
-plant "$rules --check" 'C''8 has no sentence' tests/checks/rules.txt "+C""8: $(printf 'x%.0s' {1..141})"
-plant "$rules --check" 'C''8 has the sentence of C''9' tests/checks/rules.txt '+C''9: twice\nC''8: twice'
-plant "$rules --check" 'lib/base/planted.c cites T''998' lib/base/planted.c '/* x (T''998) */'
-plant "$rules --check" 'rules-notes.txt has a line for T999' tests/checks/rules-notes.txt '+T999: x'
+plant tests/RULES.md 'x' 'tests/RULES.md is out of date'
+demand "$rules --check"
+plant tests/checks/rules.txt "+C""90: what nobody has proved\nC""91:\nC""92: $(printf 'x%.0s' {1..141})\nC""93: twice\nC""94: twice" \
+    'C''90 has neither a test nor a line' 'C''91 has no sentence' 'C''92 has no sentence' 'C''94 has the sentence of C''93'
+plant tests/server/planted.test.js '// C''91, C''92, C''93, C''94'
+plant lib/base/planted.c '/* x (T''998) */' 'lib/base/planted.c cites T''998'
+plant tests/checks/rules-notes.txt '+T999: x' 'tests/checks/rules-notes.txt has a line for T999'
+demand "$rules >/dev/null; $rules --check" # of a table that is not out of date
 
 # The same tree gives the same table.
 $rules >/dev/null; before=$(sha256sum <tests/RULES.md); $rules >/dev/null
