@@ -432,8 +432,6 @@ struct ls_server *ls_server_open(const struct ls_server_config *config, struct l
     server->failures = ls_map_new();
     server->view_problems = ls_map_new();
     int rc = config->dir ? open_site_dir(server, err) : open_bundle(server, err);
-    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-    mallopt(M_ARENA_MAX, cpus > 2 ? (int)cpus : 2); /* more would scatter what the many threads of civetweb take */
     mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK);
     if (rc == 0) rc = ls__addresses_resolve(server, err);
     if (rc == 0) bound_connections(server);

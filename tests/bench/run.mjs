@@ -61,6 +61,17 @@ function site(name, extra = '', files = {}) {
   return dir;
 }
 
+/** Ends a program that may have ended by itself already: nothing would tell of that a second time, and node would end without a word. */
+async function ended(child, signal) {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const gone = once(child, 'exit');
+  child.kill(signal);
+  await gone;
+}
+
+/** Below those that the system gives to clients, of which thousands are still waiting after a figure. */
+const somePort = () => 20000 + Math.floor(Math.random() * 12000);
+
 /** Start a server, run `fn` with its port and process, stop it. */
 async function serving(dir, options, fn, which = program) {
   const args = ['serve', dir, '--port', '0', '--json-log', ...options];
@@ -79,14 +90,12 @@ async function serving(dir, options, fn, which = program) {
     return await fn(Number(new URL(url).port), child);
   } finally {
     child.removeAllListeners('exit');
-    const gone = once(child, 'exit');
-    child.kill('SIGTERM');
-    await gone;
+    await ended(child, 'SIGTERM');
   }
 }
 
 async function echoing(fn) {
-  const port = 20000 + Math.floor(Math.random() * 20000);
+  const port = somePort();
   const child = spawn(...command(path.join(build, 'bench/echo'), [`127.0.0.1:${port}`, '256']), { stdio: 'ignore' });
   try {
     for (let tries = 0; ; tries++) {
@@ -99,21 +108,19 @@ async function echoing(fn) {
     }
     return await fn(port, child);
   } finally {
-    child.kill('SIGTERM');
-    await once(child, 'exit');
+    await ended(child, 'SIGTERM');
   }
 }
 
 /** The echo over lib/front alone. */
 async function echo_front(fn) {
-  const port = 20000 + Math.floor(Math.random() * 20000);
+  const port = somePort();
   const child = spawn(path.join(build, 'bench/echo_front'), [String(port)], { stdio: 'ignore' });
   await new Promise((resolve) => setTimeout(resolve, 300));
   try {
     return await fn(port, child);
   } finally {
-    child.kill('SIGKILL');
-    await once(child, 'exit');
+    await ended(child, 'SIGKILL');
   }
 }
 
